@@ -1,0 +1,122 @@
+"""NumPy archives that are written and read piece by piece: anomaly maps and ground-truth masks.
+
+`maps.npz` is an ordinary `.npz` (`numpy.load` reads it). It is written one frame block at a time, so memory stays
+constant in the length of a clip.
+"""
+
+import io
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from lightvad.artifacts.atomic import atomic_path
+from lightvad.errors import LightvadError
+
+Resolution = int | str
+"""Side of a square anomaly map (`16` -> 16x16), or `"full"` for the size of the frame."""
+
+
+class MapsWriter:
+    """Writes anomaly maps under the keys `CLIP/RESOLUTION`, each of shape (T, r, r) or (T, H, W), float32."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+
+    def write(
+        self, clip: str, resolution: Resolution, shape: tuple[int, int, int], blocks: Iterable[np.ndarray]
+    ) -> None:
+        """Append the array `CLIP/RESOLUTION` of `shape` (T, h, w) from consecutive `blocks` (t, h, w).
+
+        Raises:
+            LightvadError: the blocks do not add up to `shape`, or hold NaN.
+        """
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        written = 0
+        with self._archive.open(f"{clip}/{resolution}.npy", "w", force_zip64=True) as entry:
+            entry.write(header.getvalue())
+            for block in blocks:
+                if block.shape[1:] != shape[1:] or not np.isfinite(block).all():
+                    message = f"anomaly map {clip}/{resolution}: block of shape {block.shape} with wrong size or NaN"
+                    raise LightvadError(message)
+                entry.write(np.ascontiguousarray(block, "<f4").tobytes())
+                written += len(block)
+        if written != shape[0]:
+            message = f"anomaly map {clip}/{resolution}: {written} frames written, {shape[0]} expected"
+            raise LightvadError(message)
+
+    def note(self, name: str, array: np.ndarray) -> None:
+        """Store a small array beside the maps, e.g. the normalisation constants."""
+        with self._archive.open(f"{name}.npy", "w") as entry:
+            np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
+
+
+@contextmanager
+def maps_writer(path: Path) -> Iterator[MapsWriter]:
+    """Open `path` (`maps.npz`) for writing; the file appears when the block ends without an error."""
+    with (
+        atomic_path(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
+        yield MapsWriter(archive)
+
+
+class Maps:
+    """Anomaly maps of one run, read clip by clip.
+
+    Raises:
+        LightvadError: the file is missing or damaged, or a key is not in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._archive = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            message = f"{path}: missing or damaged anomaly maps ({error}); run `lightvad maps` for this run again"
+            raise LightvadError(message) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._archive.close()
+
+    def keys(self) -> list[str]:
+        """All keys, `CLIP/RESOLUTION` and the notes beside them."""
+        return list(self._archive.keys())
+
+    def read(self, clip: str, resolution: Resolution) -> np.ndarray:
+        """The maps of one clip: float32 (T, r, r), or (T, H, W) for `"full"`."""
+        return self.note(f"{clip}/{resolution}")
+
+    def note(self, name: str) -> np.ndarray:
+        """The array stored under `name`."""
+        try:
+            return self._archive[name]
+        except (KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
+            message = (
+                f"{self.path}: no array {name!r}; it holds {len(self._archive.files)} arrays; run `lightvad maps` again"
+            )
+            raise LightvadError(message) from error
+
+
+def write_masks(path: Path, masks: np.ndarray) -> None:
+    """Write pixel masks bool (T, H, W) of one clip, bit-packed and compressed."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, bits=np.packbits(masks.astype(bool), axis=None), shape=np.array(masks.shape))
+
+
+def read_masks(path: Path) -> np.ndarray:
+    """Read pixel masks: bool (T, H, W)."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            shape = tuple(archive["shape"])
+            return np.unpackbits(archive["bits"], count=int(np.prod(shape))).reshape(shape).astype(bool)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        message = f"{path}: missing or damaged mask file ({error}); run `lightvad prepare` again"
+        raise LightvadError(message) from error

@@ -1,0 +1,51 @@
+"""Files appear whole or not at all: temporary file in the same folder, fsync, `os.replace`."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lightvad.errors import LightvadError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on a clean exit it is synced to disk and renamed to `path`.
+
+    On an exception (a full disk, a kill that Python sees) the temporary file is removed and `path` is left as it was.
+    The temporary name keeps the suffix of `path`, for libraries that choose a format by it.
+
+    Raises:
+        LightvadError: the folder cannot be written or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}", dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        message = f"{path}: cannot be written ({error.strerror}); free space or change the folder's permissions"
+        raise LightvadError(message) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        message = f"{path}: cannot be written ({error.strerror or error}); free disk space and run again"
+        raise LightvadError(message) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write `content` to `path` atomically, UTF-8."""
+    write_bytes(path, content.encode())

@@ -1,0 +1,197 @@
+"""One resumable epoch loop for every training: Fabric for device and precision, NaN guard, progress, training.csv.
+
+A method gives the loop its modules and optimisers, the batches of an epoch and one `step`. After every epoch the state
+of all of them and of the random generators is written to `_resume/` beside the outputs; a killed training goes on at
+the epoch after the last whole one, and refuses a state whose config digest differs.
+"""
+
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from lightvad.artifacts.atomic import atomic_path
+from lightvad.artifacts.documents import write_csv
+from lightvad.errors import LightvadError
+from lightvad.progress import say, track
+
+Losses = Mapping[str, torch.Tensor | float]
+
+
+def launch(device: str, precision: str) -> Fabric:
+    """Fabric on one device.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+        precision: `32-true` or `bf16-mixed`.
+
+    Raises:
+        LightvadError: `cuda` is asked for and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        message = "device: cuda was asked for but torch sees no GPU; use --device cpu or auto"
+        raise LightvadError(message)
+    return Fabric(accelerator=device, devices=1, precision=precision)  # type: ignore[arg-type]
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the generators of Python, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries underneath use the global generator
+    torch.manual_seed(seed)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one training owns.
+
+    Attributes:
+        what: its name in progress lines, e.g. `ped2 fast_aed/default train`.
+        folder: the run's folder; `_resume/STEM.pt` lies below it, STEM being the stem of `csv`.
+        csv: where the per-epoch rows go (`training.csv`).
+        digest: config digest; a resume state with another digest is refused.
+        seed: seeds the generators at the start.
+        epochs: number of epochs.
+        modules: networks (and weight averages) whose state is kept.
+        optimizers: optimisers whose state is kept.
+        schedulers: stepped once an epoch, after the last batch.
+        unit: what a batch is counted in.
+    """
+
+    what: str
+    folder: Path
+    csv: Path
+    digest: str
+    seed: int
+    epochs: int
+    modules: Mapping[str, nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    schedulers: Sequence[LRScheduler] = field(default=())
+    unit: str = "batches"
+
+    @property
+    def state_path(self) -> Path:
+        """The resume state."""
+        return self.folder / "_resume" / f"{self.csv.stem}.pt"
+
+
+def fit(
+    training: Training,
+    *,
+    batches: Callable[[int], Sequence[Any] | Iterable[Any]],
+    step: Callable[[Any], Losses],
+    batches_per_epoch: int,
+    after_epoch: Callable[[int], Losses] | None = None,
+) -> list[dict[str, float]]:
+    """Train for `training.epochs` epochs; returns the rows of training.csv (epoch, each loss, lr, seconds).
+
+    Args:
+        training: networks, optimisers and where to write.
+        batches: the batches of an epoch, a function of the epoch number alone (draw from a generator seeded by
+            (seed, epoch)), so that a resumed run sees what an undisturbed one would have seen.
+        step: does forward, backward and the optimisers' steps on one batch; returns its losses, averaged over an epoch.
+        batches_per_epoch: for the progress estimate.
+        after_epoch: called in eval mode with the epoch number; returns further columns (validation losses).
+
+    Raises:
+        LightvadError: a loss is NaN or infinite, or the resume state belongs to another configuration.
+    """
+    rows = _resume(training)
+    if not rows:
+        seed_everything(training.seed)
+    for epoch in range(len(rows), training.epochs):
+        started = time.monotonic()
+        sums: dict[str, float] = {}
+        count = 0
+        for module in training.modules.values():
+            module.train()
+        what = f"{training.what} epoch {epoch + 1}/{training.epochs}"
+        for batch in track(batches(epoch), total=batches_per_epoch, what=what, unit=training.unit):
+            for name, value in step(batch).items():
+                sums[name] = sums.get(name, 0.0) + _finite(float(value), name, count, what)
+            count += 1
+        lr = next(iter(training.optimizers.values())).param_groups[0]["lr"]
+        for scheduler in training.schedulers:
+            scheduler.step()
+        row = {"epoch": float(epoch + 1), **{name: value / max(count, 1) for name, value in sums.items()}}
+        if after_epoch is not None:
+            for module in training.modules.values():
+                module.eval()
+            with torch.no_grad():
+                row |= {name: _finite(float(value), name, count, what) for name, value in after_epoch(epoch).items()}
+        rows.append({**row, "lr": lr, "seconds": round(time.monotonic() - started, 2)})
+        _save(training, rows)
+        say(f"{what}: " + ", ".join(f"{name} {value:.4g}" for name, value in rows[-1].items() if name != "epoch"))
+    for module in training.modules.values():
+        module.eval()
+    write_csv(training.csv, [{**row, "epoch": int(row["epoch"])} for row in rows])
+    return rows
+
+
+def finish(training: Training) -> None:
+    """Remove the resume state, once the outputs of the training are written."""
+    training.state_path.unlink(missing_ok=True)
+    if training.state_path.parent.is_dir() and not any(training.state_path.parent.iterdir()):
+        shutil.rmtree(training.state_path.parent)
+
+
+def _finite(value: float, name: str, batch: int, what: str) -> float:
+    if not math.isfinite(value):
+        message = (
+            f"{what}: {name} became {value} at batch {batch}; lower the learning rate or clip gradients, then run again"
+        )
+        raise LightvadError(message)
+    return value
+
+
+def _save(training: Training, rows: list[dict[str, float]]) -> None:
+    state = {
+        "digest": training.digest,
+        "rows": rows,
+        "modules": {name: module.state_dict() for name, module in training.modules.items()},
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in training.optimizers.items()},
+        "schedulers": [scheduler.state_dict() for scheduler in training.schedulers],
+        "random": {
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "python": list(random.getstate()[1]),
+        },
+    }
+    with atomic_path(training.state_path) as temporary:
+        torch.save(state, temporary)
+
+
+def _resume(training: Training) -> list[dict[str, float]]:
+    path = training.state_path
+    if not path.is_file():
+        return []
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        message = f"{path}: damaged resume state ({type(error).__name__}); delete it to train from the start"
+        raise LightvadError(message) from error
+    if state["digest"] != training.digest:
+        message = f"{path}: resume state of another configuration; delete it to train from the start"
+        raise LightvadError(message)
+    for name, module in training.modules.items():
+        module.load_state_dict(state["modules"][name])
+    for name, optimizer in training.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][name])
+    for scheduler, saved in zip(training.schedulers, state["schedulers"], strict=True):
+        scheduler.load_state_dict(saved)
+    torch.set_rng_state(state["random"]["torch"])
+    if state["random"]["cuda"]:
+        torch.cuda.set_rng_state_all(state["random"]["cuda"])
+    random.setstate((3, tuple(state["random"]["python"]), None))
+    say(f"{training.what}: resuming after epoch {len(state['rows'])} of {training.epochs}")
+    return list(state["rows"])

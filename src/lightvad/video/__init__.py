@@ -1,0 +1,1 @@
+"""Decoding, the clip store and windows of frames."""

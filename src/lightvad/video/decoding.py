@@ -1,0 +1,57 @@
+"""Exact random access to the frames of a video file through PyAV."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+from lightvad.errors import LightvadError
+
+
+class VideoFrames:
+    """The frames of a video in presentation order: `len(frames)`, `frames[t]` -> uint8 (H, W, 3) RGB.
+
+    Opening decodes the file once to learn the time stamp of every frame (the container's own count is often wrong).
+    Reading in order decodes each frame once; a jump seeks to the key frame before the wanted frame.
+
+    Raises:
+        LightvadError: the file is missing, empty, cut off, or holds no video.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with av.open(str(path)) as container:
+                self.fps = float(container.streams.video[0].average_rate or 0)
+                self._times = sorted(frame.pts for frame in container.decode(video=0))
+            self._container = av.open(str(path))
+        except (OSError, IndexError, av.FFmpegError) as error:
+            message = (
+                f"{path}: cannot be decoded ({error}); the file is missing, truncated or not a video: get it again"
+            )
+            raise LightvadError(message) from error
+        if not self._times:
+            message = f"{path}: holds no frames; get the file again"
+            raise LightvadError(message)
+        self._stream = self._container.streams.video[0]
+        self._position = {pts: t for t, pts in enumerate(self._times)}
+        self._next = 0
+        self._decoder = self._container.decode(self._stream)
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    def __getitem__(self, t: int) -> np.ndarray:
+        if not -len(self) <= t < len(self):
+            message = f"{self.path}: no frame {t}, it has {len(self)}"
+            raise IndexError(message)
+        t %= len(self)
+        if t != self._next:
+            self._container.seek(self._times[t], stream=self._stream, backward=True)
+            self._decoder = self._container.decode(self._stream)
+        for frame in self._decoder:
+            if self._position[frame.pts] == t:
+                self._next = t + 1
+                return frame.to_ndarray(format="rgb24")
+        message = f"{self.path}: frame {t} could not be decoded; get the file again"
+        raise LightvadError(message)
