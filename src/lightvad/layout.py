@@ -1,0 +1,75 @@
+"""Where everything lies on disk: the paths of architecture section 3, in one place."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightvad.errors import LightvadError
+
+RUN_PATTERN = re.compile(
+    r"results/runs/(?P<dataset>[^/]+)/(?P<budget>[^/]+)/(?P<method>[^/]+)/(?P<variant>[^/]+)/seed(?P<seed>\d+)"
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: a method in a variant, trained on a dataset within a budget from a seed."""
+
+    dataset: str
+    budget: str
+    method: str
+    variant: str
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """`results/runs/DATASET/BUDGET/METHOD/VARIANT/seedN`, relative to the project's root."""
+        return Path("results/runs", self.dataset, self.budget, self.method, self.variant, f"seed{self.seed}")
+
+    @classmethod
+    def parse(cls, path: str | Path) -> "Run":
+        """The run whose folder is `path`.
+
+        Raises:
+            LightvadError: `path` does not end like the folder of a run.
+        """
+        found = RUN_PATTERN.search(Path(path).as_posix().rstrip("/") + "/")
+        if found is None:
+            message = f"--run {path}: not a run; write results/runs/DATASET/BUDGET/METHOD/VARIANT/seedN"
+            raise LightvadError(message)
+        return cls(found["dataset"], found["budget"], found["method"], found["variant"], int(found["seed"]))
+
+
+def raw_folder(dataset: str) -> Path:
+    """The dataset as published, every byte checked."""
+    return Path("data/raw", dataset)
+
+
+def clips_folder(dataset: str) -> Path:
+    """The prepared clips, labels, masks and tracks."""
+    return Path("data/clips", dataset)
+
+
+def boxes_path(dataset: str, backend: str) -> Path:
+    """The table of boxes of one detection backend."""
+    return Path("results/boxes", dataset, f"{backend}.parquet")
+
+
+def classes_path(dataset: str, backend: str) -> Path:
+    """The class probabilities of these boxes, row by row."""
+    return Path("results/boxes", dataset, f"{backend}.classes.npz")
+
+
+def tables_folder(datasets: tuple[str, ...], budget: str, paper: str) -> Path:
+    """`results/tables/DATASETS/BUDGET/PAPER`, DATASETS joined by `+`."""
+    return Path("results/tables", "+".join(datasets), budget, paper)
+
+
+def figures_folder(datasets: tuple[str, ...], budget: str, paper: str) -> Path:
+    """`results/figures/DATASETS/BUDGET/PAPER`, DATASETS joined by `+`."""
+    return Path("results/figures", "+".join(datasets), budget, paper)
+
+
+def report_path(datasets: tuple[str, ...], budget: str) -> Path:
+    """The page that shows every table and figure."""
+    return Path("results/report", "+".join(datasets), budget, "index.html")
