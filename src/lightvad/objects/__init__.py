@@ -1,0 +1,1 @@
+"""What all object-level methods share: crops through time and optical flow."""
