@@ -192,21 +192,74 @@ class Budget(Settings):
     bootstrap: int = Field(1000, ge=0, description="bootstrap samples of the confidence intervals")
 
 
+class Teacher(Settings):
+    """A teacher of a distilled student: whose anomaly maps, and their weight in the loss (Fast-AED, Eq. 4)."""
+
+    method: str
+    variant: str = "default"
+    weight: float = Field(1.0, gt=0)
+
+
+class MethodSettings(Settings):
+    """Base of every method's `Settings`."""
+
+    teachers: tuple[Teacher, ...] = Field((), description="whose anomaly maps are distilled; empty: no distillation")
+    pretrained_variant: str | None = Field(
+        None, description="variant whose pre-training this one starts from; none: the method has no pre-training phase"
+    )
+
+    def for_stage(self, stage: str) -> dict[str, Any]:
+        """The settings that `stage` (pretrain, train, score) reads; a change of any other key does not re-run it."""
+        del stage
+        return self.model_dump(mode="json")
+
+
 class TableRow(Settings):
     """One measured row: the run it needs and the columns of the reported table that it answers to."""
 
     method: str
     variant: str = "default"
     label: str
-    match: dict[str, str] = {}
+    match: dict[str, str] = Field({}, description="reported column -> value of the row of the same method")
+    protocol: Protocol = Field("plain", description="the paper's own protocol; `plain` is always shown beside it")
+    timed: bool = Field(False, description="its speed.json times this method and the other rows in one process")
+
+
+class Identity(Settings):
+    """A column of a reported table that says which row is which."""
+
+    column: str
+    heading: str
+    values: dict[str, str] = Field({}, description="value in the CSV -> what is printed")
 
 
 class Table(Settings):
     """A table of a paper: the reported CSV and the runs that rebuild its rows."""
 
     title: str
-    reported: str
-    rows: tuple[TableRow, ...]
+    reported: str = Field(description="config/reported/NAME.csv, one row per value (columns dataset, metric, value)")
+    identity: tuple[Identity, ...] = Field(min_length=1)
+    literature: bool = Field(False, description="also show the reported rows that nothing here rebuilds")
+    note: str = Field("", description="what a reader must know of the paper's table")
+    rows: tuple[TableRow, ...] = Field(min_length=1)
+
+
+class ReportedSpeed(Settings):
+    """A reported FPS that stands in a table of its own: the paper's own method."""
+
+    table: str
+    match: dict[str, str]
+
+
+class ReportedPoints(Settings):
+    """The papers' points of a speed-accuracy figure: AUC from one table, FPS from another, joined by citation."""
+
+    accuracy: str = Field(description="config/reported/NAME.csv with citation_key, dataset, metric, value")
+    speed: str = Field(description="config/reported/NAME.csv with citation_key and the metric fps")
+    own_speed: ReportedSpeed = Field(description="FPS of the row `ours`, which the table above cannot have")
+    keys: tuple[str, ...] = Field(description="citation keys of the points, as in `accuracy`")
+    labels: dict[str, str] = Field({}, description="citation key -> label, where the method's name is too long")
+    device: str = Field(description="what the papers timed on")
 
 
 class Figure(Settings):
@@ -214,9 +267,10 @@ class Figure(Settings):
 
     title: str
     kind: Literal["speed_accuracy", "score_curves", "anomaly_maps"]
-    clips: dict[str, tuple[str, ...]] = Field({}, description="dataset -> clips shown; others: the first test clips")
-    rows: tuple[TableRow, ...]
-    reported: tuple[str, ...] = ()
+    clips: dict[str, tuple[str, ...]] = Field({}, description="dataset -> clips shown; others: a test clip by position")
+    rows: tuple[TableRow, ...] = Field(min_length=1)
+    reported: ReportedPoints | None = None
+    note: str = ""
 
 
 class Experiment(Settings):
@@ -224,6 +278,7 @@ class Experiment(Settings):
 
     name: Name
     title: str
+    reported_datasets: dict[str, str] = Field({}, description="dataset here -> its name in the reported tables")
     tables: dict[str, Table]
     figures: dict[str, Figure]
 

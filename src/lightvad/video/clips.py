@@ -107,10 +107,7 @@ class ClipStore:
     def __init__(self, root: Path, *, cache_bytes: int = 2_000_000_000) -> None:
         self.root = root
         table = read_table(root / "index.parquet", INDEX)
-        self._clips = {
-            row.clip: Clip(row.clip, row.split, row.frames, row.height, row.width, row.fps, row.source)
-            for row in table.itertuples(index=False)
-        }
+        self._clips: dict[str, Clip] = {row["clip"]: Clip(*row.values()) for row in table.to_dict("records")}
         self._open: OrderedDict[str, Frames] = OrderedDict()
         self._cache: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
         self._cache_bytes = cache_bytes

@@ -23,7 +23,7 @@ class VideoFrames:
         try:
             with av.open(str(path)) as container:
                 self.fps = float(container.streams.video[0].average_rate or 0)
-                self._times = sorted(frame.pts for frame in container.decode(video=0))
+                self._times = sorted(int(frame.pts or 0) for frame in container.decode(video=0))
             self._container = av.open(str(path))
         except (OSError, IndexError, av.FFmpegError) as error:
             message = (
@@ -50,7 +50,7 @@ class VideoFrames:
             self._container.seek(self._times[t], stream=self._stream, backward=True)
             self._decoder = self._container.decode(self._stream)
         for frame in self._decoder:
-            if self._position[frame.pts] == t:
+            if self._position[int(frame.pts or 0)] == t:
                 self._next = t + 1
                 return frame.to_ndarray(format="rgb24")
         message = f"{self.path}: frame {t} could not be decoded; get the file again"

@@ -1,0 +1,55 @@
+"""Weights as safetensors: no pickle from outside is ever executed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from lightvad.artifacts.atomic import atomic_path
+from lightvad.errors import LightvadError
+
+
+def write_weights(path: Path, state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a state dict as safetensors, atomically; `metadata` holds method, variant, config digest and input size."""
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=dict(metadata))
+
+
+def read_weights(path: Path, method: str | None = None) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read a state dict and its metadata from safetensors (no pickle is ever executed).
+
+    Raises:
+        LightvadError: the file is missing, is not safetensors, or belongs to another method than `method`.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError) as error:
+        message = (
+            f"{path}: missing or not a safetensors file ({error}); run `lightvad train` again or fetch the weights"
+        )
+        raise LightvadError(message) from error
+    if method is not None and metadata.get("method") != method:
+        message = f"{path}: weights of method {metadata.get('method')!r}, not {method!r}; give the right file"
+        raise LightvadError(message)
+    return state, metadata
+
+
+def load_state(module: torch.nn.Module, state: Mapping[str, torch.Tensor], where: Path) -> None:
+    """Load `state` into `module`; every name and shape must agree.
+
+    Raises:
+        LightvadError: names or shapes differ.
+    """
+    try:
+        module.load_state_dict(dict(state), strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:300]
+        message = (
+            f"{where}: weights do not fit the model ({reason}); train again or use the settings they were trained with"
+        )
+        raise LightvadError(message) from error

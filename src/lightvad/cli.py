@@ -1,0 +1,356 @@
+"""The command line: one sub-command per stage, of the same name as its Snakemake rule and its module."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import lightvad
+from lightvad.config import Project
+from lightvad.errors import LightvadError
+from lightvad.layout import Run
+from lightvad.progress import say
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help=(
+        "Fast video anomaly detection, rebuilt from raw video to table.\n\n"
+        "The stages, in the order of the data: [bold]fetch[/], [bold]prepare[/], [bold]detect[/] work on a dataset;"
+        " [bold]pretrain[/], [bold]train[/], [bold]score[/], [bold]maps[/], [bold]evaluate[/], [bold]benchmark[/]"
+        " on a run (results/runs/DATASET/BUDGET/METHOD/VARIANT/seedN);"
+        " [bold]table[/], [bold]figure[/], [bold]report[/] on the results.\n\n"
+        "Snakemake runs them all in order (`make reproduce`); each can be run by hand, from the project's root."
+    ),
+)
+
+RootOption = Annotated[
+    Path, typer.Option("--project", help="The project's root: holds config/, data/ and results/.", show_default="here")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Override a key under config/, e.g. datasets.ped2.detection.backend=motion. Repeatable."
+    ),
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0: all cores.")]
+DatasetOption = Annotated[str, typer.Option(help="A file under config/datasets, e.g. plaza or ped2.")]
+DatasetsOption = Annotated[str, typer.Option(help="Datasets side by side, joined by +, e.g. plaza or ped2+avenue.")]
+RunOption = Annotated[
+    str, typer.Option("--run", help="The run's folder: results/runs/DATASET/BUDGET/METHOD/VARIANT/seedN.")
+]
+BudgetOption = Annotated[str, typer.Option(help="A file under config/budgets: smoke, quick or paper.")]
+SeedsOption = Annotated[str, typer.Option(help="Seeds that are averaged, joined by commas.")]
+PaperOption = Annotated[str, typer.Option(help="A file under config/experiments, e.g. fast_aed.")]
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"lightvad {lightvad.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+def _project(root: Path, overrides: list[str] | None) -> Project:
+    return Project(root=root.resolve(), overrides=tuple(overrides or ()))
+
+
+@app.command()
+def fetch(
+    dataset: DatasetOption,
+    mirror: Annotated[str | None, typer.Option(help="Folder or URL that holds the files, e.g. ../shared/data.")] = None,
+    root: RootOption = Path(),
+    overrides: SetOption = None,
+) -> None:
+    """Fetch a dataset's files from its publisher or a mirror; every byte is checked against its sha256.
+
+    Writes data/raw/DATASET/ and fetched.json, which names each file, its size and its sha256.
+    """
+    from lightvad.stages import fetch as stage
+
+    stage.run(_project(root, overrides), dataset, mirror=mirror or None)
+
+
+@app.command()
+def prepare(dataset: DatasetOption, root: RootOption = Path(), overrides: SetOption = None) -> None:
+    """Prepare clips, labels, masks and tracks from the fetched files (or generate them: plaza).
+
+    Writes data/clips/DATASET/: index.parquet, SPLIT/CLIP.*, labels.parquet, masks/CLIP.npz, tracks.parquet.
+    """
+    from lightvad.stages import prepare as stage
+
+    stage.run(_project(root, overrides), dataset)
+
+
+@app.command()
+def detect(
+    dataset: DatasetOption,
+    backend: Annotated[str | None, typer.Option(help="ultralytics, import or motion; default: as configured.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of a detector that is trained here (plaza).")] = 0,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+    root: RootOption = Path(),
+    overrides: SetOption = None,
+) -> None:
+    """Find the objects of every frame: boxes and their class probabilities.
+
+    Writes results/boxes/DATASET/BACKEND.parquet and BACKEND.classes.npz.
+    """
+    from lightvad.stages import detect as stage
+    from lightvad.stages.jobs import Machine
+
+    stage.run(_project(root, overrides), dataset, Machine(device, threads), backend=backend, seed=seed)
+
+
+@app.command()
+def pretrain(
+    run: RunOption,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+    root: RootOption = Path(),
+    overrides: SetOption = None,
+) -> None:
+    """Pre-train a run's network (Fast-AED: as an auto-encoder of the middle frame). Resumes after a kill.
+
+    Writes RUN/pretrained.safetensors and pretraining.csv.
+    """
+    from lightvad.stages import pretrain as stage
+    from lightvad.stages.jobs import Machine
+
+    stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads))
+
+
+@app.command()
+def train(
+    run: RunOption,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+    root: RootOption = Path(),
+    overrides: SetOption = None,
+) -> None:
+    """Train a run: a teacher on objects, or a student on its teachers' anomaly maps. Resumes after a kill.
+
+    Writes RUN/model.safetensors and training.csv.
+    """
+    from lightvad.stages import train as stage
+    from lightvad.stages.jobs import Machine
+
+    stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads))
+
+
+@app.command()
+def score(
+    run: RunOption,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+    root: RootOption = Path(),
+    overrides: SetOption = None,
+) -> None:
+    """Score a trained run: every object of train and test (teachers), or every test frame (students).
+
+    Writes RUN/object_scores.parquet, or RUN/frame_scores.parquet, maps.npz and regions.parquet.
+    """
+    from lightvad.stages import score as stage
+    from lightvad.stages.jobs import Machine
+
+    stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads))
+
+
+@app.command()
+def maps(run: RunOption, threads: ThreadsOption = 0, root: RootOption = Path(), overrides: SetOption = None) -> None:
+    """Turn a teacher's object scores into anomaly maps, frame scores and regions.
+
+    Writes RUN/maps.npz (train and test, every resolution), frame_scores.parquet and regions.parquet.
+    """
+    from lightvad.stages import maps as stage
+    from lightvad.stages.jobs import Machine
+
+    stage.run(_project(root, overrides), Run.parse(run), Machine("cpu", threads))
+
+
+@app.command()
+def evaluate(run: RunOption, root: RootOption = Path(), overrides: SetOption = None) -> None:
+    """Evaluate a run: micro and macro AUC under every named protocol with bootstrap intervals, RBDC and TBDC.
+
+    Writes RUN/metrics.json and record.json (digests, checksums, versions, device, seconds of every stage).
+    """
+    from lightvad.stages import evaluate as stage
+    from lightvad.stages.jobs import Machine
+
+    stage.run(_project(root, overrides), Run.parse(run), Machine("cpu"))
+
+
+@app.command()
+def benchmark(
+    run: Annotated[str | None, typer.Option("--run", help="A trained run; its teachers are timed beside it.")] = None,
+    method: Annotated[str | None, typer.Option(help="Time a method without data or weights.")] = None,
+    variant: Annotated[str, typer.Option(help="With --method: its variant.")] = "default",
+    height: Annotated[int, typer.Option(min=16, help="With --method: frame height in pixels.")] = 360,
+    width: Annotated[int, typer.Option(min=16, help="With --method: frame width in pixels.")] = 640,
+    out: Annotated[Path | None, typer.Option(help="With --method: the JSON file to write.")] = None,
+    budget: BudgetOption = "paper",
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+    root: RootOption = Path(),
+    overrides: SetOption = None,
+) -> None:
+    """Measure speed and complexity of the path that is scored: model only and, for a run, end to end.
+
+    With --run: writes RUN/speed.json (the run and its teachers, timed in turns in one process) and complexity.json.
+    With --method, --height, --width, --out: needs no data; the network has random weights.
+    """
+    from lightvad.stages import benchmark as stage
+    from lightvad.stages.jobs import Machine
+
+    project, machine = _project(root, overrides), Machine(device, threads)
+    if run is not None and method is None:
+        stage.run(project, Run.parse(run), machine)
+    elif method is not None and run is None and out is not None:
+        stage.run_without_data(
+            project, method=method, variant=variant, height=height, width=width, budget=budget, machine=machine, out=out
+        )
+    else:
+        message = "benchmark: give either --run, or --method with --out (and --height, --width)"
+        raise LightvadError(message)
+
+
+@app.command()
+def table(
+    number: Annotated[str, typer.Option(help="Number of the table in the paper.")],
+    datasets: DatasetsOption,
+    budget: BudgetOption,
+    paper: PaperOption = "fast_aed",
+    seeds: SeedsOption = "0",
+    root: RootOption = Path(),
+    overrides: SetOption = None,
+) -> None:
+    """Rebuild a table of a paper: reported, measured, delta, seeds, protocol, budget, device.
+
+    Writes results/tables/DATASETS/BUDGET/PAPER/tableN.csv, .md and .tex.
+    """
+    from lightvad.stages import table as stage
+
+    stage.run(
+        _project(root, overrides),
+        paper=paper,
+        number=number,
+        datasets=_names(datasets),
+        budget=budget,
+        seeds=_seeds(seeds),
+        root=root.resolve(),
+    )
+
+
+@app.command()
+def figure(
+    number: Annotated[str, typer.Option(help="Number of the figure in the paper.")],
+    datasets: DatasetsOption,
+    budget: BudgetOption,
+    paper: PaperOption = "fast_aed",
+    seeds: SeedsOption = "0",
+    root: RootOption = Path(),
+    overrides: SetOption = None,
+) -> None:
+    """Redraw a figure of a paper from the measured runs.
+
+    Writes results/figures/DATASETS/BUDGET/PAPER/figureN.png and .pdf, and the .csv that it was drawn from.
+    """
+    from lightvad.stages import figure as stage
+
+    stage.run(
+        _project(root, overrides),
+        paper=paper,
+        number=number,
+        datasets=_names(datasets),
+        budget=budget,
+        seeds=_seeds(seeds),
+        root=root.resolve(),
+    )
+
+
+@app.command()
+def report(
+    datasets: DatasetsOption,
+    budget: BudgetOption,
+    seeds: SeedsOption = "0",
+    root: RootOption = Path(),
+    overrides: SetOption = None,
+) -> None:
+    """Put every table and figure on one page.
+
+    Writes results/report/DATASETS/BUDGET/index.html, one file that needs no other.
+    """
+    from lightvad.stages import report as stage
+
+    stage.run(
+        _project(root, overrides),
+        datasets=_names(datasets),
+        budget=budget,
+        seeds=_seeds(seeds),
+        root=root.resolve(),
+    )
+
+
+@app.command()
+def show(
+    datasets: DatasetsOption,
+    budget: BudgetOption,
+    paper: PaperOption = "fast_aed",
+    root: RootOption = Path(),
+) -> None:
+    """Print the tables that are there, and say where the plots and the report lie."""
+    from lightvad.layout import figures_folder, report_path, tables_folder
+    from lightvad.stages import table as stage
+
+    names = _names(datasets)
+    tables = sorted((root / tables_folder(names, budget, paper)).glob("table*.csv"))
+    if not tables:
+        target = f"make reproduce DATASET={datasets} BUDGET={budget}"
+        message = f"{tables_folder(names, budget, paper)}: no tables yet; run `{target}`"
+        raise LightvadError(message)
+    for path in tables:
+        stage.show(path)
+    typer.echo(f"tables   {tables_folder(names, budget, paper)}")
+    typer.echo(f"figures  {figures_folder(names, budget, paper)}")
+    typer.echo(f"report   {report_path(names, budget)}")
+
+
+def _names(joined: str) -> tuple[str, ...]:
+    return tuple(joined.split("+"))
+
+
+def _seeds(joined: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(seed) for seed in joined.split(","))
+    except ValueError as error:
+        message = f"--seeds {joined}: write whole numbers joined by commas, e.g. 0,1,2"
+        raise LightvadError(message) from error
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line on standard error and exit status 1."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        app()
+    except LightvadError as error:
+        say(f"lightvad: {error}")
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        say("lightvad: interrupted; run the same command again to go on")
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""The straight way of the data as a graph: what every stage reads and writes, relative to the project's root.
+
+The Snakefile asks here; the rules themselves hold no logic. Imports nothing heavy.
+"""
+
+from pathlib import Path
+
+from lightvad.config import Project
+from lightvad.layout import (
+    Run,
+    clips_folder,
+    figures_folder,
+    raw_folder,
+    report_path,
+    tables_folder,
+)
+from lightvad.modules import files_of, stage_modules
+from lightvad.reporting.selection import runs_of
+from lightvad.resolution import run_inputs, settings_model, teachers_of
+
+TABLE_SUFFIXES = ("csv", "md", "tex")
+FIGURE_SUFFIXES = ("png", "pdf", "csv")
+
+
+class Plan:
+    """Inputs and outputs of every stage under one configuration."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def level(self, method: str) -> str:
+        """`object` or `frame`."""
+        return self.project.method(method).level
+
+    def methods(self, level: str) -> list[str]:
+        """Names of the configured methods of one level."""
+        names = sorted(path.stem for path in (self.project.root / "config" / "methods").glob("*.yaml"))
+        return [name for name in names if self.level(name) == level]
+
+    def backend(self, dataset: str) -> str:
+        """The detection backend configured for a dataset."""
+        return self.project.dataset(dataset).detection.backend
+
+    def code(self, stage: str, method: str | None = None) -> list[str]:
+        """Files of lightvad's own modules that a stage runs."""
+        files = [str(path) for path in files_of(*stage_modules(stage, method))]
+        if method is not None and stage in ("pretrain", "train", "score", "benchmark"):
+            files += [str(path) for path in files_of(settings_model(method).__module__)]
+        return sorted(set(files))
+
+    def dataset_inputs(self, stage: str, dataset: str) -> list[str]:
+        """What fetch, prepare and detect of a dataset read."""
+        inputs = {
+            "fetch": [],
+            "prepare": [raw_folder(dataset) / "fetched.json"],
+            "detect": [raw_folder(dataset) / "fetched.json", clips_folder(dataset) / "index.parquet"],
+        }[stage]
+        return [str(path) for path in inputs] + self.code(stage)
+
+    def stage_inputs(self, stage: str, run: Run) -> list[str]:
+        """Data and code that a stage of a run reads."""
+        code = self.code(stage, run.method)
+        if stage == "benchmark":
+            code += [file for teacher, _ in teachers_of(self.project, run) for file in self.code(stage, teacher.method)]
+        return [str(path) for path in run_inputs(self.project, stage, run)] + sorted(set(code))
+
+    def result_inputs(
+        self, kind: str, *, paper: str, number: str, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]
+    ) -> list[str]:
+        """What a table or figure (`kind` tables or figures) reads."""
+        experiment = self.project.experiment(paper)
+        entry = (experiment.tables if kind == "tables" else experiment.figures)[number]
+        runs = runs_of(entry, datasets=datasets, budget=budget, seeds=seeds)
+        files: list[Path] = []
+        for run in runs:
+            files.append(run.folder / "metrics.json")
+            if kind == "figures" or self.level(run.method) == "frame":
+                files.append(run.folder / "speed.json")
+            if kind == "figures":
+                files += [run.folder / "frame_scores.parquet", run.folder / "maps.npz"]
+        stage = "table" if kind == "tables" else "figure"
+        return [str(path) for path in dict.fromkeys(files)] + self.code(stage)
+
+    def results(self, paper: str, *, datasets: tuple[str, ...], budget: str) -> list[str]:
+        """Every table and figure of a paper."""
+        experiment = self.project.experiment(paper)
+        tables, figures = tables_folder(datasets, budget, paper), figures_folder(datasets, budget, paper)
+        return [
+            str(tables / f"table{number}.{suffix}") for number in experiment.tables for suffix in TABLE_SUFFIXES
+        ] + [str(figures / f"figure{number}.{suffix}") for number in experiment.figures for suffix in FIGURE_SUFFIXES]
+
+    def report(self, *, datasets: tuple[str, ...], budget: str) -> str:
+        """The report's page."""
+        return str(report_path(datasets, budget))

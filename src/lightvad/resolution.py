@@ -1,0 +1,181 @@
+"""What a run is made of: its settings, its teachers, its pre-training, and the slice of configuration each stage reads.
+
+A stage is handed its slice and nothing else, and its config digest is the digest of that slice: so a changed smoothing
+value re-runs evaluation and no training, and a changed lambda re-runs no teacher.
+"""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lightvad.config import Dataset, MethodSettings, Project, Source, digest
+from lightvad.errors import LightvadError
+from lightvad.layout import Run, boxes_path, classes_path, clips_folder
+
+
+def settings_model(method: str) -> type[MethodSettings]:
+    """The `Settings` class of a method's folder.
+
+    Raises:
+        LightvadError: there is no such method.
+    """
+    name = f"lightvad.methods.{method}.settings"
+    try:
+        model: type[MethodSettings] = importlib.import_module(name).Settings
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        message = f"method {method!r}: there is no folder for it under src/lightvad/methods"
+        raise LightvadError(message) from error
+    return model
+
+
+def settings_of(project: Project, run: Run) -> MethodSettings:
+    """The settings of a run, all layers merged and checked."""
+    return project.method_settings(
+        settings_model(run.method), method=run.method, variant=run.variant, dataset=run.dataset, budget=run.budget
+    )
+
+
+def teachers_of(project: Project, run: Run) -> list[tuple[Run, float]]:
+    """The runs whose maps a run distils, with their weights; empty for methods without teachers."""
+    return [
+        (Run(run.dataset, run.budget, teacher.method, teacher.variant, run.seed), teacher.weight)
+        for teacher in settings_of(project, run).teachers
+    ]
+
+
+def pretraining_of(project: Project, run: Run) -> Run | None:
+    """The run whose pre-training `run` starts from (itself, or the variant it names); None without pre-training.
+
+    Raises:
+        LightvadError: the named variant pre-trains another network than this run would.
+    """
+    settings = settings_of(project, run)
+    if settings.pretrained_variant is None:
+        return None
+    owner = Run(run.dataset, run.budget, run.method, settings.pretrained_variant, run.seed)
+    if settings_of(project, owner).for_stage("pretrain") != settings.for_stage("pretrain"):
+        message = (
+            f"config/methods/{run.method}.yaml: variants.{run.variant}: pretrained_variant {owner.variant!r} pre-trains"
+            f" with other settings; name {run.variant!r} itself"
+        )
+        raise LightvadError(message)
+    return owner
+
+
+def detection_sources(dataset: Dataset) -> list[Source]:
+    """The files from outside that the dataset's detection needs."""
+    detection = dataset.detection
+    sources: list[Source] = []
+    if detection.backend == "import" and detection.imported is not None:
+        sources += [detection.imported.train, detection.imported.test]
+    if detection.backend == "ultralytics" and detection.ultralytics is not None and detection.ultralytics.weights:
+        sources.append(detection.ultralytics.weights)
+    if detection.class_probabilities.onnx is not None:
+        sources.append(detection.class_probabilities.onnx)
+    return sources
+
+
+def _dump(model: Any) -> Any:
+    return model.model_dump(mode="json")
+
+
+def _fetch(dataset: Dataset) -> dict[str, Any]:
+    layouts = {name: [_dump(source) for source in sources] for name, sources in dataset.layouts.items()}
+    return {"layouts": layouts, "detection": [_dump(source) for source in detection_sources(dataset)]}
+
+
+def _prepare(dataset: Dataset) -> dict[str, Any]:
+    return {**_only(dataset, "layouts", "generator", "clips", "frames", "fps")}
+
+
+def _detect(dataset: Dataset) -> dict[str, Any]:
+    return _only(dataset, "detection")
+
+
+def _only(dataset: Dataset, *keys: str) -> dict[str, Any]:
+    return dataset.model_dump(mode="json", include=set(keys))
+
+
+DATASET_STAGES: dict[str, Callable[[Dataset], dict[str, Any]]] = {
+    "fetch": _fetch,
+    "prepare": _prepare,
+    "detect": _detect,
+}
+
+RUN_STAGES: dict[str, tuple[str, ...]] = {
+    "pretrain": ("frame_size", "heldout_fraction"),
+    "train": ("frame_size", "heldout_fraction", "map_resolutions"),
+    "score": ("frame_size", "map_resolutions"),
+    "maps": ("object_maps", "map_resolutions", "extra_map_resolutions"),
+    "evaluate": ("smoothing", "fps"),
+    "benchmark": ("frame_size", "map_resolutions", "detection"),
+}
+"""The keys of the dataset's file that each stage of a run reads."""
+
+
+def dataset_slice(project: Project, stage: str, dataset: str) -> dict[str, Any]:
+    """The configuration that a stage of a dataset (fetch, prepare, detect) reads."""
+    return DATASET_STAGES[stage](project.dataset(dataset))
+
+
+def run_slice(project: Project, stage: str, run: Run) -> dict[str, Any]:
+    """The configuration that a stage of a run (pretrain, train, score, maps, evaluate, benchmark) reads."""
+    content: dict[str, Any] = {"dataset": _only(project.dataset(run.dataset), *RUN_STAGES[stage])}
+    budget = project.budget(run.budget)
+    if stage in ("pretrain", "train", "score", "benchmark"):
+        content["settings"] = settings_of(project, run).for_stage("score" if stage == "benchmark" else stage)
+    if stage == "evaluate":
+        content["bootstrap"] = budget.bootstrap
+    if stage == "benchmark":
+        content["benchmark"] = _dump(budget.benchmark)
+    return content
+
+
+def dataset_digest(project: Project, stage: str, dataset: str) -> str:
+    """Digest of `dataset_slice`."""
+    return digest(dataset_slice(project, stage, dataset))
+
+
+def run_digest(project: Project, stage: str, run: Run) -> str:
+    """Digest of `run_slice`."""
+    return digest(run_slice(project, stage, run))
+
+
+def table_digest(project: Project, *, paper: str, kind: str, number: str, datasets: tuple[str, ...]) -> str:
+    """Digest of what a table or figure (`kind` tables or figures) reads from the configuration."""
+    experiment = project.experiment(paper)
+    entry = (experiment.tables if kind == "tables" else experiment.figures)[number]
+    shown = [_only(project.dataset(name), "title", "note", "fps", "smoothing") for name in datasets]
+    return digest({"entry": _dump(entry), "datasets": shown})
+
+
+def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
+    """Files that a stage of a run reads, relative to the project's root."""
+    clips = [clips_folder(run.dataset) / "index.parquet"]
+    backend = project.dataset(run.dataset).detection.backend
+    boxes = [boxes_path(run.dataset, backend), classes_path(run.dataset, backend)]
+    is_object = project.method(run.method).level == "object"
+    model = [run.folder / "model.safetensors"]
+    if stage == "pretrain":
+        return clips
+    if stage == "train":
+        owner = pretraining_of(project, run)
+        maps = [teacher.folder / "maps.npz" for teacher, _ in teachers_of(project, run)]
+        return clips + (boxes if is_object else maps) + ([owner.folder / "pretrained.safetensors"] if owner else [])
+    if stage == "score":
+        labels = [clips_folder(run.dataset) / "labels.parquet"]
+        return clips + model + (boxes if is_object else labels)
+    if stage == "maps":
+        return [*clips, clips_folder(run.dataset) / "labels.parquet", run.folder / "object_scores.parquet"]
+    if stage == "evaluate":
+        tracks = clips_folder(run.dataset) / "tracks.parquet"
+        return [*clips, tracks, run.folder / "frame_scores.parquet", run.folder / "regions.parquet"]
+    if stage == "benchmark":
+        teachers = [teacher for teacher, _ in teachers_of(project, run)]
+        timed = model + [teacher.folder / "model.safetensors" for teacher in teachers]
+        return clips + timed + (boxes if is_object or teachers else [])
+    message = f"no stage {stage!r} of a run"
+    raise ValueError(message)

@@ -1,0 +1,123 @@
+"""From a run's name to the `Job` that a method is handed, and the record that is kept of every stage."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lightvad.artifacts.records import recording
+from lightvad.artifacts.tables import BOXES, read_table
+from lightvad.config import Project, digest
+from lightvad.layout import Run, boxes_path, classes_path, clips_folder
+from lightvad.methods.protocol import Job, TeacherMaps
+from lightvad.modules import code_digest, stage_modules
+from lightvad.resolution import pretraining_of, run_slice, settings_of, teachers_of
+from lightvad.video.clips import Clip, ClipStore
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How a stage runs: device (`auto`, `cpu`, `cuda`) and CPU threads."""
+
+    device: str = "auto"
+    threads: int = 0
+
+    def apply(self) -> None:
+        """Set the CPU threads of torch and OpenCV (0: all cores)."""
+        import cv2
+        import torch
+
+        threads = self.threads or len(os.sched_getaffinity(0))
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads)
+        torch.set_flush_denormal(True)
+
+
+def held_out(clips: list[Clip], fraction: float) -> frozenset[str]:
+    """Names of the training clips kept for validation: `fraction` of them, at least one, evenly spread (project choice).
+
+    With a fraction of 0, or with a single clip, none is held out.
+    """
+    names = sorted(clip.name for clip in clips)
+    if fraction == 0 or len(names) < 2:
+        return frozenset()
+    count = max(1, round(fraction * len(names)))
+    return frozenset(names[round((k + 0.5) * len(names) / count - 0.5)] for k in range(count))
+
+
+def needs_boxes(project: Project, method: str) -> bool:
+    """Whether a method works on objects."""
+    return project.method(method).level == "object"
+
+
+def job_of(project: Project, run: Run, stage: str, machine: Machine) -> Job:
+    """Everything that a method needs for one stage of one run.
+
+    Raises:
+        LightvadError: an input is missing or damaged, or the configuration is wrong.
+    """
+    dataset = project.dataset(run.dataset)
+    clips = ClipStore(project.root / clips_folder(run.dataset))
+    boxes = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in BOXES.items()})
+    probabilities = np.zeros((0, 0), np.float32)
+    if needs_boxes(project, run.method):
+        from lightvad.detection.class_probabilities import read_class_probabilities
+
+        backend = dataset.detection.backend
+        boxes = read_table(project.root / boxes_path(run.dataset, backend), BOXES)
+        probabilities, _ = read_class_probabilities(project.root / classes_path(run.dataset, backend), rows=len(boxes))
+    owner = pretraining_of(project, run)
+    settings = settings_of(project, run)
+    metadata = {
+        "method": run.method,
+        "variant": run.variant,
+        "dataset": run.dataset,
+        "budget": run.budget,
+        "seed": str(run.seed),
+        "config_digest": digest(run_slice(project, stage, run)),
+        "input_size": "x".join(str(side) for side in dataset.frame_size),
+    }
+    return Job(
+        what=f"{run.dataset} {run.method}/{run.variant} {stage}",
+        folder=project.root / run.folder,
+        settings=settings,
+        clips=clips,
+        heldout=held_out(clips.clips("train"), dataset.heldout_fraction),
+        frame_size=dataset.frame_size,
+        resolutions=dataset.map_resolutions,
+        boxes=boxes,
+        class_probabilities=probabilities,
+        teachers=tuple(
+            TeacherMaps(teacher.method, project.root / teacher.folder / "maps.npz", weight)
+            for teacher, weight in teachers_of(project, run)
+        ),
+        pretrained=project.root / owner.folder / "pretrained.safetensors" if owner else None,
+        seed=run.seed,
+        device=machine.device,
+        digest=metadata["config_digest"],
+        metadata=metadata,
+    )
+
+
+@contextmanager
+def recorded(project: Project, run: Run, stage: str, *, machine: Machine, inputs: list[Path]) -> Iterator[None]:
+    """Keep `records/STAGE.json` of what happens inside the block; written only when it ends without an error."""
+    content = run_slice(project, stage, run)
+    precision = content.get("settings", {}).get("precision", "-")
+    with recording(
+        project.root / run.folder / "records" / f"{stage}.json",
+        command=f"lightvad {stage} --run {run.folder.as_posix()}",
+        config=content,
+        config_digest=digest(content),
+        code_digest=code_digest(*stage_modules(stage, run.method)),
+        inputs=inputs,
+        root=project.root,
+        device=machine.device,
+        precision=precision,
+        threads=machine.threads or len(os.sched_getaffinity(0)),
+    ):
+        yield

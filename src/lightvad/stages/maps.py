@@ -1,0 +1,36 @@
+"""From object scores to anomaly maps, frame scores and regions."""
+
+from lightvad.artifacts.tables import FRAME_SCORES, LABELS, OBJECT_SCORES, REGIONS, read_table, write_table
+from lightvad.config import Project
+from lightvad.layout import Run, clips_folder
+from lightvad.maps import frame_scores_from_objects, write_maps
+from lightvad.resolution import run_inputs
+from lightvad.stages.jobs import Machine, recorded
+from lightvad.video.clips import ClipStore
+
+
+def run(project: Project, run: Run, machine: Machine) -> None:
+    """Write `maps.npz` (train and test), `frame_scores.parquet` and `regions.parquet` (test) of an object method's run.
+
+    Raises:
+        LightvadError: the object scores are missing or damaged.
+    """
+    dataset = project.dataset(run.dataset)
+    folder = project.root / run.folder
+    with recorded(project, run, "maps", machine=machine, inputs=run_inputs(project, "maps", run)):
+        store = ClipStore(project.root / clips_folder(run.dataset))
+        scores = read_table(folder / "object_scores.parquet", OBJECT_SCORES)
+        labels = read_table(project.root / clips_folder(run.dataset) / "labels.parquet", LABELS)
+        test = store.clips("test")
+        write_maps(
+            folder / "maps.npz",
+            clips=[*store.clips("train"), *test],
+            object_scores=scores,
+            train_clips={clip.name for clip in store.clips("train")},
+            resolutions=dataset.map_resolutions + dataset.extra_map_resolutions,
+            settings=dataset.object_maps,
+        )
+        frames = frame_scores_from_objects(scores, clips=test, labels=labels, settings=dataset.object_maps)
+        write_table(folder / "frame_scores.parquet", frames, FRAME_SCORES)
+        regions = scores[scores["clip"].isin([clip.name for clip in test])][list(REGIONS)]
+        write_table(folder / "regions.parquet", regions, REGIONS)

@@ -1,0 +1,42 @@
+"""Scores of one run: of every object (object methods) or of every test frame (frame methods)."""
+
+import pandas as pd
+
+from lightvad.artifacts.arrays import Maps
+from lightvad.artifacts.tables import REGIONS, write_table
+from lightvad.config import Project
+from lightvad.evaluation.regions import regions_from_maps
+from lightvad.layout import Run
+from lightvad.methods.protocol import Job, part_of
+from lightvad.progress import track
+from lightvad.resolution import run_inputs
+from lightvad.stages.jobs import Machine, job_of, needs_boxes, recorded
+
+
+def run(project: Project, run: Run, machine: Machine) -> None:
+    """Write the scores of `run` into its folder.
+
+    Object methods: `object_scores.parquet`, all boxes of train and test. Frame methods: `frame_scores.parquet`,
+    `maps.npz` and `regions.parquet`, test clips.
+
+    Raises:
+        LightvadError: an input is missing, or the weights do not fit the settings.
+    """
+    machine.apply()
+    with recorded(project, run, "score", machine=machine, inputs=run_inputs(project, "score", run)):
+        job = job_of(project, run, "score", machine)
+        part_of(run.method, "scoring").score(job)
+        if not needs_boxes(project, run.method):
+            _write_regions(job)
+
+
+def _write_regions(job: Job) -> None:
+    """Boxes around what a frame method's finest map calls abnormal, for RBDC and TBDC (project choice, sheet section 5)."""
+    tables = []
+    with Maps(job.folder / "maps.npz") as maps:
+        clips = job.clips.clips("test")
+        sides = {int(key.split("/")[1]) for key in maps.keys() if key.rpartition("/")[2].isdigit()}  # noqa: SIM118
+        for clip in track(clips, total=len(clips), what=f"{job.what} regions", unit="clips"):
+            finest = maps.read(clip.name, max(sides))
+            tables.append(regions_from_maps(finest, clip=clip.name, frame_size=(clip.height, clip.width)))
+    write_table(job.folder / "regions.parquet", pd.concat(tables, ignore_index=True), REGIONS)

@@ -1,0 +1,18 @@
+"""Training of one run."""
+
+from lightvad.config import Project
+from lightvad.layout import Run
+from lightvad.methods.protocol import part_of
+from lightvad.resolution import run_inputs
+from lightvad.stages.jobs import Machine, job_of, recorded
+
+
+def run(project: Project, run: Run, machine: Machine) -> None:
+    """Write `model.safetensors` and `training.csv` into the folder of `run`.
+
+    Raises:
+        LightvadError: an input is missing, the configuration is wrong, or a loss is not finite.
+    """
+    machine.apply()
+    with recorded(project, run, "train", machine=machine, inputs=run_inputs(project, "train", run)):
+        part_of(run.method, "training").train(job_of(project, run, "train", machine))

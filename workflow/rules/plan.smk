@@ -1,0 +1,86 @@
+# What is run (config/), and the graph of the stages (lightvad.plan). Rules take their inputs and digests from here.
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from lightvad.config import Config, Project, parsed
+from lightvad.errors import LightvadError
+from lightvad.layout import Run
+from lightvad.plan import Plan
+from lightvad.resolution import dataset_digest, run_digest, table_digest
+
+try:
+    CONFIG = parsed(Config, {**config}, "config/config.yaml or --config")
+    PROJECT = Project(Path.cwd(), CONFIG.set)
+    PLAN = Plan(PROJECT)
+    DATASETS, BUDGET = CONFIG.datasets, CONFIG.budget
+    PAPERS = PLAN.papers()
+    RESULTS = PLAN.results(datasets=DATASETS, budget=BUDGET)
+    OBJECT_METHODS, FRAME_METHODS = PLAN.methods("object"), PLAN.methods("frame")
+except LightvadError as error:
+    raise WorkflowError(str(error)) from None
+
+# None of these decides a result, so none stands in a rule's params: a change of machine or mirror re-runs nothing.
+LIGHTVAD = f"{shlex.quote(sys.executable)} -m lightvad"
+SET = " ".join(f"--set {shlex.quote(item)}" for item in CONFIG.set)
+DEVICE = CONFIG.device
+MIRROR = f"--mirror {shlex.quote(CONFIG.mirror)}" if CONFIG.mirror else ""
+SEEDS = ",".join(str(seed) for seed in CONFIG.seeds)
+
+RUN = "results/runs/{dataset}/{budget}/{method}/{variant}/seed{seed}"
+
+
+wildcard_constraints:
+    dataset=r"[a-z0-9_.-]+",
+    budget=r"[a-z0-9_.-]+",
+    method=r"[a-z0-9_]+",
+    variant=r"[a-z0-9_.-]+",
+    seed=r"\d+",
+    datasets=r"[a-z0-9_.+-]+",
+    paper=r"[a-z0-9_]+",
+    number=r"\d+",
+    backend=r"ultralytics|import|motion",
+
+
+def run_of(wildcards):
+    return Run(wildcards.dataset, wildcards.budget, wildcards.method, wildcards.variant, int(wildcards.seed))
+
+
+def inputs_of(stage):
+    return lambda wildcards: PLAN.stage_inputs(stage, run_of(wildcards))
+
+
+def digest_of(stage):
+    return lambda wildcards: run_digest(PROJECT, stage, run_of(wildcards))
+
+
+def dataset_inputs_of(stage):
+    return lambda wildcards: PLAN.dataset_inputs(stage, wildcards.dataset)
+
+
+def dataset_digest_of(stage):
+    return lambda wildcards: dataset_digest(PROJECT, stage, wildcards.dataset)
+
+
+def result_inputs_of(kind):
+    return lambda wildcards: PLAN.result_inputs(
+        kind,
+        paper=wildcards.paper,
+        number=wildcards.number,
+        datasets=tuple(wildcards.datasets.split("+")),
+        budget=wildcards.budget,
+        seeds=CONFIG.seeds,
+    )
+
+
+def result_digest_of(kind):
+    return lambda wildcards: table_digest(
+        PROJECT,
+        paper=wildcards.paper,
+        kind=kind,
+        number=wildcards.number,
+        datasets=tuple(wildcards.datasets.split("+")),
+        seeds=CONFIG.seeds,
+    )

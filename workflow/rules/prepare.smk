@@ -1,0 +1,15 @@
+rule prepare:
+    input:
+        dataset_inputs_of("prepare"),
+    output:
+        "data/clips/{dataset}/index.parquet",
+        "data/clips/{dataset}/labels.parquet",
+        "data/clips/{dataset}/tracks.parquet",
+    params:
+        config=dataset_digest_of("prepare"),
+    log:
+        "logs/{dataset}/prepare.log",
+    resources:
+        mem_mb=2000,
+    shell:
+        "{LIGHTVAD} prepare --dataset {wildcards.dataset} {SET} 2>&1 | tee {log}"
