@@ -1,0 +1,120 @@
+"""Which runs and files a table, a figure or the report page reads. Imports nothing heavy: the DAG asks here."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lightvad.config import Experiment, Figure, ReportedPoints, Table, TableRow
+from lightvad.layout import Run, clips_folder, figures_folder, tables_folder
+
+REPORTED_FOLDER = Path("config/reported")
+CITATIONS = "citations"
+
+
+def runs_of(entry: Table | Figure, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Run]:
+    """The runs that a table or figure shows, each once: every row on every dataset from every seed.
+
+    Score curves and anomaly maps show one model each: the first seed.
+    """
+    if isinstance(entry, Figure) and entry.kind != "speed_accuracy":
+        seeds = seeds[:1]
+    runs = (run_of(row, d, budget, seed) for d in datasets for row in entry.rows for seed in seeds)
+    return list(dict.fromkeys(runs))
+
+
+def run_of(row: TableRow, dataset: str, budget: str, seed: int) -> Run:
+    """The run that a row names, on one dataset from one seed."""
+    return Run(dataset, budget, row.method, row.variant, seed)
+
+
+def timed_row(rows: Iterable[TableRow]) -> TableRow | None:
+    """The row whose `speed.json` times all the others beside it; None where the entry shows no speed."""
+    return next((row for row in rows if row.timed), None)
+
+
+def timed_runs(entry: Table | Figure, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Run]:
+    """The runs whose `speed.json` is read: one for each dataset, from the first seed (speed does not depend on it)."""
+    row = timed_row(entry.rows)
+    return [] if row is None else [run_of(row, dataset, budget, seeds[0]) for dataset in datasets]
+
+
+def table_inputs(table: Table, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Path]:
+    """Every file that a table reads, relative to the project's root."""
+    runs = runs_of(table, datasets=datasets, budget=budget, seeds=seeds)
+    timed = timed_runs(table, datasets=datasets, budget=budget, seeds=seeds)
+    return [
+        REPORTED_FOLDER / f"{table.reported}.csv",
+        *(run.folder / name for run in runs for name in ("metrics.json", "record.json")),
+        *(run.folder / "speed.json" for run in timed),
+    ]
+
+
+def figure_inputs(figure: Figure, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Path]:
+    """Every file that a figure reads, relative to the project's root (frames and masks: the clip store's index)."""
+    runs = runs_of(figure, datasets=datasets, budget=budget, seeds=seeds)
+    timed = timed_runs(figure, datasets=datasets, budget=budget, seeds=seeds)
+    if figure.kind == "speed_accuracy":
+        reported = reported_files(figure.reported) if figure.reported else []
+        return [
+            *reported,
+            *(run.folder / "metrics.json" for run in runs),
+            *(run.folder / "speed.json" for run in timed),
+        ]
+    clips = [clips_folder(dataset) / "index.parquet" for dataset in datasets]
+    names = ["frame_scores.parquet"] + (["maps.npz"] if figure.kind == "anomaly_maps" else [])
+    return clips + [run.folder / name for run in runs for name in names]
+
+
+def reported_files(points: ReportedPoints) -> list[Path]:
+    """The reported tables that a speed-accuracy figure joins."""
+    names = (points.accuracy, points.speed, points.own_speed.table, CITATIONS)
+    return [REPORTED_FOLDER / f"{name}.csv" for name in dict.fromkeys(names)]
+
+
+def report_inputs(
+    experiments: Iterable[Experiment], *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]
+) -> list[Path]:
+    """Every file that the report page reads, relative to the project's root."""
+    files: list[Path] = []
+    for experiment in experiments:
+        tables = tables_folder(datasets, budget, experiment.name)
+        figures = figures_folder(datasets, budget, experiment.name)
+        files += [tables / f"table{number}.csv" for number in experiment.tables]
+        files += [figures / f"figure{n}.{suffix}" for n in experiment.figures for suffix in ("png", "csv")]
+    for run in report_runs(experiments, datasets=datasets, budget=budget, seeds=seeds):
+        files += [run.folder / "record.json"]
+    for run in complexity_runs(experiments, datasets=datasets, budget=budget, seeds=seeds):
+        files += [run.folder / "speed.json", run.folder / "complexity.json"]
+    return list(dict.fromkeys(files))
+
+
+def entries_of(experiments: Iterable[Experiment]) -> list[Table | Figure]:
+    """All tables, then all figures."""
+    experiments = list(experiments)
+    tables: list[Table | Figure] = [table for e in experiments for table in e.tables.values()]
+    return tables + [figure for e in experiments for figure in e.figures.values()]
+
+
+def report_runs(
+    experiments: Iterable[Experiment], *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]
+) -> list[Run]:
+    """All runs that any table or figure shows, each once."""
+    return list(
+        dict.fromkeys(
+            run
+            for entry in entries_of(experiments)
+            for run in runs_of(entry, datasets=datasets, budget=budget, seeds=seeds)
+        )
+    )
+
+
+def complexity_runs(
+    experiments: Iterable[Experiment], *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]
+) -> list[Run]:
+    """The timed runs of all tables and figures, each once: they hold `speed.json` and `complexity.json`."""
+    return list(
+        dict.fromkeys(
+            run
+            for entry in entries_of(experiments)
+            for run in timed_runs(entry, datasets=datasets, budget=budget, seeds=seeds)
+        )
+    )
