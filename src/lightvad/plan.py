@@ -5,7 +5,7 @@ The Snakefile asks here; the rules themselves hold no logic. Imports nothing hea
 
 from pathlib import Path
 
-from lightvad.config import Project
+from lightvad.config import Experiment, Project
 from lightvad.layout import (
     Run,
     clips_folder,
@@ -81,14 +81,40 @@ class Plan:
         stage = "table" if kind == "tables" else "figure"
         return [str(path) for path in dict.fromkeys(files)] + self.code(stage)
 
-    def results(self, paper: str, *, datasets: tuple[str, ...], budget: str) -> list[str]:
-        """Every table and figure of a paper."""
-        experiment = self.project.experiment(paper)
-        tables, figures = tables_folder(datasets, budget, paper), figures_folder(datasets, budget, paper)
-        return [
-            str(tables / f"table{number}.{suffix}") for number in experiment.tables for suffix in TABLE_SUFFIXES
-        ] + [str(figures / f"figure{number}.{suffix}") for number in experiment.figures for suffix in FIGURE_SUFFIXES]
+    def papers(self) -> dict[str, Experiment]:
+        """Every file under config/experiments."""
+        names = sorted(path.stem for path in (self.project.root / "config" / "experiments").glob("*.yaml"))
+        return {name: self.project.experiment(name) for name in names}
+
+    def table(self, paper: str, number: str, *, datasets: tuple[str, ...], budget: str) -> list[str]:
+        """The files of one table."""
+        folder = tables_folder(datasets, budget, paper)
+        return [str(folder / f"table{number}.{suffix}") for suffix in TABLE_SUFFIXES]
+
+    def figure(self, paper: str, number: str, *, datasets: tuple[str, ...], budget: str) -> list[str]:
+        """The files of one figure."""
+        folder = figures_folder(datasets, budget, paper)
+        return [str(folder / f"figure{number}.{suffix}") for suffix in FIGURE_SUFFIXES]
+
+    def results(self, *, datasets: tuple[str, ...], budget: str) -> list[str]:
+        """The files of every table and figure of every paper."""
+        files: list[str] = []
+        for paper, experiment in self.papers().items():
+            for number in experiment.tables:
+                files += self.table(paper, number, datasets=datasets, budget=budget)
+            for number in experiment.figures:
+                files += self.figure(paper, number, datasets=datasets, budget=budget)
+        return files
 
     def report(self, *, datasets: tuple[str, ...], budget: str) -> str:
         """The report's page."""
         return str(report_path(datasets, budget))
+
+    def report_inputs(self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
+        """What the report's page reads: tables and figures, and the records of the runs behind them."""
+        files = self.results(datasets=datasets, budget=budget)
+        for experiment in self.papers().values():
+            for entry in [*experiment.tables.values(), *experiment.figures.values()]:
+                for run in runs_of(entry, datasets=datasets, budget=budget, seeds=seeds):
+                    files += [str(run.folder / "record.json")]
+        return [*dict.fromkeys(files), *self.code("report")]

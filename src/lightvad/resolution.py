@@ -144,12 +144,14 @@ def run_digest(project: Project, stage: str, run: Run) -> str:
     return digest(run_slice(project, stage, run))
 
 
-def table_digest(project: Project, *, paper: str, kind: str, number: str, datasets: tuple[str, ...]) -> str:
+def table_digest(
+    project: Project, *, paper: str, kind: str, number: str, datasets: tuple[str, ...], seeds: tuple[int, ...]
+) -> str:
     """Digest of what a table or figure (`kind` tables or figures) reads from the configuration."""
     experiment = project.experiment(paper)
     entry = (experiment.tables if kind == "tables" else experiment.figures)[number]
     shown = [_only(project.dataset(name), "title", "note", "fps", "smoothing") for name in datasets]
-    return digest({"entry": _dump(entry), "datasets": shown})
+    return digest({"entry": _dump(entry), "datasets": shown, "seeds": seeds})
 
 
 def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:

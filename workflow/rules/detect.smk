@@ -4,13 +4,13 @@ rule detect:
     output:
         "results/boxes/{dataset}/{backend}.parquet",
         "results/boxes/{dataset}/{backend}.classes.npz",
-    params:
-        config=dataset_digest_of("detect"),
     log:
         "logs/{dataset}/detect-{backend}.log",
     threads: 2
     resources:
         mem_mb=4000,
+    params:
+        config=dataset_digest_of("detect"),
     shell:
         "{LIGHTVAD} detect --dataset {wildcards.dataset} --backend {wildcards.backend}"
         " --device {DEVICE} --threads {threads} {SET} 2>&1 | tee {log}"

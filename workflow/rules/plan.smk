@@ -30,6 +30,7 @@ MIRROR = f"--mirror {shlex.quote(CONFIG.mirror)}" if CONFIG.mirror else ""
 SEEDS = ",".join(str(seed) for seed in CONFIG.seeds)
 
 RUN = "results/runs/{dataset}/{budget}/{method}/{variant}/seed{seed}"
+LOG = "logs/{dataset}/{budget}/{method}-{variant}-seed{seed}"
 
 
 wildcard_constraints:
@@ -45,7 +46,22 @@ wildcard_constraints:
 
 
 def run_of(wildcards):
-    return Run(wildcards.dataset, wildcards.budget, wildcards.method, wildcards.variant, int(wildcards.seed))
+    return Run(
+        wildcards.dataset,
+        wildcards.budget,
+        wildcards.method,
+        wildcards.variant,
+        int(wildcards.seed),
+    )
+
+
+def folder_of(wildcards):
+    return run_of(wildcards).folder.as_posix()
+
+
+def train_threads(wildcards):
+    # The teachers are small: two of them side by side on one thread each beat one after the other on two.
+    return 1 if wildcards.method in OBJECT_METHODS else 2
 
 
 def inputs_of(stage):

@@ -5,11 +5,11 @@ rule prepare:
         "data/clips/{dataset}/index.parquet",
         "data/clips/{dataset}/labels.parquet",
         "data/clips/{dataset}/tracks.parquet",
-    params:
-        config=dataset_digest_of("prepare"),
     log:
         "logs/{dataset}/prepare.log",
     resources:
         mem_mb=2000,
+    params:
+        config=dataset_digest_of("prepare"),
     shell:
         "{LIGHTVAD} prepare --dataset {wildcards.dataset} {SET} 2>&1 | tee {log}"

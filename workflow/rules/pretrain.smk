@@ -5,12 +5,13 @@ rule pretrain:
         f"{RUN}/pretrained.safetensors",
         f"{RUN}/pretraining.csv",
         f"{RUN}/records/pretrain.json",
-    params:
-        config=digest_of("pretrain"),
     log:
-        "logs/{dataset}/{budget}/{method}-{variant}-{seed}/pretrain.log",
+        f"{LOG}/pretrain.log",
     threads: 2
     resources:
         mem_mb=6000,
+    params:
+        config=digest_of("pretrain"),
+        folder=folder_of,
     shell:
-        f"{{LIGHTVAD}} pretrain --run {RUN} --device {{DEVICE}} --threads {{threads}} {{SET}} 2>&1 | tee {{log}}"
+        "{LIGHTVAD} pretrain --run {params.folder} --device {DEVICE} --threads {threads} {SET} 2>&1 | tee {log}"

@@ -5,12 +5,13 @@ rule train:
         f"{RUN}/model.safetensors",
         f"{RUN}/training.csv",
         f"{RUN}/records/train.json",
-    params:
-        config=digest_of("train"),
     log:
-        "logs/{dataset}/{budget}/{method}-{variant}-{seed}/train.log",
-    threads: 2
+        f"{LOG}/train.log",
+    threads: train_threads
     resources:
         mem_mb=6000,
+    params:
+        config=digest_of("train"),
+        folder=folder_of,
     shell:
-        "{LIGHTVAD} train --run " + RUN + " --device {DEVICE} --threads {threads} {SET} 2>&1 | tee {log}"
+        "{LIGHTVAD} train --run {params.folder} --device {DEVICE} --threads {threads} {SET} 2>&1 | tee {log}"
