@@ -1,0 +1,75 @@
+# The newcomer's verbs. Everything runs inside .venv/, made from the hashed locks in envs/.
+SHELL := /bin/bash
+PYTHON ?= python3
+DATASET ?= plaza
+BUDGET ?= quick
+SEEDS ?= 0
+CORES ?= $(shell nproc)
+DEVICE ?= auto
+MIRROR ?=
+SET ?=
+
+BIN := .venv/bin
+comma := ,
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+.PHONY: help setup develop reproduce report test lint format lock clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@echo
+	@echo "  make reproduce DATASET=plaza|ped2 BUDGET=smoke|quick|paper [MIRROR=folder or URL] [SEEDS=0,1,2]"
+	@echo "                 [CORES=n] [DEVICE=auto|cpu|cuda] [SET=datasets.ped2.detection.backend=motion]"
+
+setup: .venv/.runtime ## make .venv/ with lightvad and snakemake (idempotent)
+
+develop: .venv/.develop ## the same with the tools that tests and lint need
+
+reproduce: setup ## run everything from raw video to table, print the table
+	$(BIN)/snakemake --cores $(CORES) --config "datasets=[$(subst +,$(comma),$(DATASET))]" "budget=$(BUDGET)" \
+		"seeds=[$(SEEDS)]" "device=$(DEVICE)" "mirror=$(MIRROR)" "set=[$(SET)]"
+	@$(BIN)/lightvad show --datasets "$(DATASET)" --budget "$(BUDGET)"
+
+report: setup ## build the page with every table and figure, and what it needs
+	$(BIN)/snakemake --cores $(CORES) --config "datasets=[$(subst +,$(comma),$(DATASET))]" "budget=$(BUDGET)" \
+		"seeds=[$(SEEDS)]" "device=$(DEVICE)" "mirror=$(MIRROR)" "set=[$(SET)]" \
+		-- "results/report/$(DATASET)/$(BUDGET)/index.html"
+
+test: develop lint ## lint, types, all tests, the smoke pipeline
+	$(BIN)/pytest
+
+lint: develop ## style, types, spelling, workflow style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/snakefmt --check Snakefile workflow
+
+format: develop ## put the code into its style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+lock: develop ## write the hashed locks anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--extra ultralytics --extra workflow pyproject.toml -o envs/runtime.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--extra ultralytics --extra workflow --group dev -c envs/runtime.lock pyproject.toml -o envs/dev.lock
+
+clean: ## remove results and logs (data/ stays)
+	rm -rf results/boxes results/detectors results/runs results/tables results/figures results/report logs .snakemake
+
+.venv/.uv: envs/bootstrap.lock
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "lightvad needs Python 3.11 to 3.13; run: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r envs/bootstrap.lock
+	touch $@
+
+.venv/.runtime: .venv/.uv envs/runtime.lock pyproject.toml
+	$(UV) --require-hashes -r envs/runtime.lock
+	$(UV) --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/.develop: .venv/.runtime envs/dev.lock
+	$(UV) --require-hashes -r envs/dev.lock
+	touch $@
