@@ -51,9 +51,9 @@ format: develop ## put the code into its style
 	$(BIN)/snakefmt Snakefile workflow
 
 lock: develop ## write the hashed locks anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --override envs/overrides.txt \
 		--extra ultralytics --extra workflow pyproject.toml -o envs/runtime.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --override envs/overrides.txt \
 		--extra ultralytics --extra workflow --group dev -c envs/runtime.lock pyproject.toml -o envs/dev.lock
 
 clean: ## remove results and logs (data/ stays)
