@@ -66,10 +66,10 @@ clean: ## remove results and logs (data/ stays)
 	touch $@
 
 .venv/.runtime: .venv/.uv envs/runtime.lock pyproject.toml
-	$(UV) --require-hashes -r envs/runtime.lock
+	$(UV) --require-hashes --no-deps -r envs/runtime.lock
 	$(UV) --no-deps --no-build-isolation -e .
 	touch $@
 
 .venv/.develop: .venv/.runtime envs/dev.lock
-	$(UV) --require-hashes -r envs/dev.lock
+	$(UV) --require-hashes --no-deps -r envs/dev.lock
 	touch $@
