@@ -118,7 +118,7 @@ def fit(
         what = f"{training.what} epoch {epoch + 1}/{training.epochs}"
         for batch in track(batches(epoch), total=batches_per_epoch, what=what, unit=training.unit):
             for name, value in step(batch).items():
-                sums[name] = sums.get(name, 0.0) + _finite(float(value), name, count, what)
+                sums[name] = sums.get(name, 0.0) + _finite(_number(value), name, count, what)
             count += 1
         lr = next(iter(training.optimizers.values())).param_groups[0]["lr"]
         for scheduler in training.schedulers:
@@ -128,7 +128,7 @@ def fit(
             for module in training.modules.values():
                 module.eval()
             with torch.no_grad():
-                row |= {name: _finite(float(value), name, count, what) for name, value in after_epoch(epoch).items()}
+                row |= {name: _finite(_number(value), name, count, what) for name, value in after_epoch(epoch).items()}
         rows.append({**row, "lr": lr, "seconds": round(time.monotonic() - started, 2)})
         _save(training, rows)
         say(f"{what}: " + ", ".join(f"{name} {value:.4g}" for name, value in rows[-1].items() if name != "epoch"))
@@ -143,6 +143,10 @@ def finish(training: Training) -> None:
     training.state_path.unlink(missing_ok=True)
     if training.state_path.parent.is_dir() and not any(training.state_path.parent.iterdir()):
         shutil.rmtree(training.state_path.parent)
+
+
+def _number(value: torch.Tensor | float) -> float:
+    return float(value.detach()) if isinstance(value, torch.Tensor) else float(value)
 
 
 def _finite(value: float, name: str, batch: int, what: str) -> float:

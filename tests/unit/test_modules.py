@@ -1,0 +1,33 @@
+"""The modules that a stage runs are read off the imports."""
+
+from lightvad.modules import code_digest, files_of, module_path, modules_of, stage_modules
+
+
+def test_closure_follows_imports_inside_functions() -> None:
+    closure = modules_of("lightvad.cli")
+    assert "lightvad.stages.train" in closure
+    assert "lightvad.training_loop" not in modules_of("lightvad.stages.evaluate")
+
+
+def test_a_teacher_does_not_depend_on_the_other() -> None:
+    ssmtl = modules_of(*stage_modules("score", "ssmtl"))
+    other = modules_of(*stage_modules("score", "background_agnostic"))
+    assert "lightvad.methods.ssmtl.scoring" in ssmtl
+    assert not [name for name in ssmtl if "background_agnostic" in name]
+    assert not [name for name in other if "ssmtl" in name]
+
+
+def test_training_does_not_depend_on_reporting_or_evaluation() -> None:
+    closure = modules_of(*stage_modules("train", "fast_aed"))
+    assert "lightvad.training_loop" in closure
+    assert not [name for name in closure if name.split(".")[1] in ("reporting", "evaluation", "plan", "cli")]
+
+
+def test_attributes_are_not_modules() -> None:
+    assert module_path("lightvad.errors.LightvadError") is None
+    assert module_path("lightvad.errors") in files_of("lightvad.errors")
+
+
+def test_digest_tells_stages_apart() -> None:
+    assert code_digest(*stage_modules("train", "ssmtl")) != code_digest(*stage_modules("train", "fast_aed"))
+    assert code_digest(*stage_modules("train", "ssmtl")) == code_digest(*stage_modules("train", "ssmtl"))
