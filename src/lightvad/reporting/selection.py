@@ -1,13 +1,43 @@
 """Which runs and files a table, a figure or the report page reads. Imports nothing heavy: the DAG asks here."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from lightvad.config import Experiment, Figure, ReportedPoints, Table, TableRow
+from lightvad.config import Experiment, Figure, Project, ReportedPoints, Table, TableRow
 from lightvad.layout import Run, clips_folder, figures_folder, tables_folder
 
 REPORTED_FOLDER = Path("config/reported")
 CITATIONS = "citations"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a table or figure of one paper shows: on which datasets, within which budget, from which seeds.
+
+    Attributes:
+        project: the configuration.
+        experiment: the paper.
+        datasets: side by side, in this order.
+        budget: name of the budget.
+        seeds: averaged in tables; the first one is drawn.
+        root: the folder that holds config/, data/ and results/.
+    """
+
+    project: Project
+    experiment: Experiment
+    datasets: tuple[str, ...]
+    budget: str
+    seeds: tuple[int, ...]
+    root: Path
+
+    def absent(self) -> list[str]:
+        """The datasets that the paper does not have."""
+        return [name for name in self.datasets if name not in self.experiment.reported_datasets]
+
+    def runs(self, row: TableRow, dataset: str) -> list[Run]:
+        """The runs of one row on one dataset, one for each seed."""
+        return [run_of(row, dataset, self.budget, seed) for seed in self.seeds]
 
 
 def runs_of(entry: Table | Figure, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Run]:

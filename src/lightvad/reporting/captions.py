@@ -1,0 +1,105 @@
+"""The sentences that stand wherever numbers do: what the data are, which protocol, how fast."""
+
+from collections.abc import Sequence
+
+from lightvad.config import Dataset, Figure, Table, TableRow
+from lightvad.reporting.selection import Shown, timed_row
+from lightvad.reporting.speed_factors import factor_sentences, timings
+
+AS_PUBLISHED = "as published"
+
+
+def data_note(dataset: Dataset) -> str:
+    """What must be said of a dataset wherever a number of it is printed."""
+    return dataset.note or AS_PUBLISHED
+
+
+def data_sentences(shown: Shown) -> list[str]:
+    """One sentence for each dataset."""
+    found = [shown.project.dataset(name) for name in shown.datasets]
+    return [f"Data {dataset.title} ({dataset.name}): {data_note(dataset).rstrip('.')}." for dataset in found]
+
+
+def protocol_sentences(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
+    """Which protocol each row's number stands under, and what `plain` is."""
+    labels: dict[str, list[str]] = {}
+    for row in rows:
+        labels.setdefault(row.protocol, []).append(row.label)
+    own = "; ".join(f"{protocol}: {', '.join(dict.fromkeys(names))}" for protocol, names in labels.items())
+    seconds = ", ".join(
+        f"{shown.project.dataset(name).smoothing.plain_seconds:g} s on {name}" for name in shown.datasets
+    )
+    return [
+        f"Every number stands under its paper's protocol ({own}), and under plain beside it.",
+        f"Plain: centred Gaussian of {seconds}, no sentinels, single-class clips left out of the macro mean; "
+        "in brackets the 95% bootstrap interval over clips.",
+    ]
+
+
+def absent_sentences(shown: Shown, what: str) -> list[str]:
+    """Says of every dataset that the paper does not have that `what` is left out."""
+    return [f"The paper has no {name}: {what} left out." for name in shown.absent()]
+
+
+def seed_sentence(shown: Shown) -> str:
+    """Seeds and budget in words."""
+    several = len(shown.seeds) > 1
+    mean = "; mean over seeds, their range in parentheses, the widest of their intervals" if several else ""
+    return f"Budget {shown.budget}; seed{'s' if several else ''} {', '.join(map(str, shown.seeds))}{mean}."
+
+
+def speed_sentences(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
+    """The student's factor over every other timed method, on each dataset."""
+    student = timed_row(rows)
+    if student is None:
+        return []
+    # Variants of the timed method itself share its network: they are not compared for speed.
+    compared = [row for row in rows if row is student or row.method != student.method]
+    sentences = []
+    for dataset in shown.datasets:
+        found = timings(shown.root, compared, dataset=dataset, budget=shown.budget, seed=shown.seeds[0])
+        prefix = f"Speed on {dataset}: " if len(shown.datasets) > 1 else "Speed: "
+        own = factor_sentences(found, student.label)
+        sentences += [f"{prefix}{own[0]}", *own[1:]] if own else []
+    return sentences
+
+
+def table_caption(shown: Shown, table: Table) -> list[str]:
+    """The sentences below a table."""
+    return [
+        *data_sentences(shown),
+        seed_sentence(shown),
+        *protocol_sentences(shown, table.rows),
+        *(absent_sentences(shown, "the literature's rows are") if table.literature else []),
+        *([table.note.strip()] if table.note else []),
+        *speed_sentences(shown, table.rows),
+    ]
+
+
+def figure_caption(shown: Shown, figure: Figure) -> list[str]:
+    """The sentences below a figure."""
+    data = [*data_sentences(shown), f"Budget {shown.budget}; seed {shown.seeds[0]}."]
+    if figure.kind == "score_curves":
+        return [
+            "Frame scores smoothed by the plain protocol, each curve stretched to [0, 1] for display; "
+            "shaded: abnormal by the ground truth; AUC: of this clip under plain.",
+            *data,
+        ]
+    if figure.kind == "anomaly_maps":
+        return [
+            "From top to bottom: the frame with the ground truth's outline, then each method's anomaly map "
+            "(brightest: the method's largest value in these clips).",
+            *data,
+        ]
+    reported = figure.reported is not None and len(shown.absent()) < len(shown.datasets)
+    hollow = f"Hollow: reported by the papers, on a {figure.reported.device}." if figure.reported else ""
+    return [
+        *([hollow] if reported else []),
+        "Filled: measured here in one process; circles model only, squares end to end (file to score).",
+        "They stand at the micro AUC of their paper's protocol; the bar is plain with its 95% bootstrap interval.",
+        *absent_sentences(shown, "reported points are"),
+        *data_sentences(shown),
+        seed_sentence(shown),
+        *([figure.note.strip()] if figure.note and reported else []),
+        *speed_sentences(shown, figure.rows),
+    ]

@@ -1,0 +1,103 @@
+"""The numbers of runs, read from `metrics.json`, `record.json`, `speed.json` and `complexity.json`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightvad.artifacts.documents import read_json
+from lightvad.errors import LightvadError
+from lightvad.layout import Run
+
+AUC_METRICS = ("micro_auc", "macro_auc")
+REGION_METRICS = ("rbdc", "tbdc")
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One number over seeds, in percent: mean, smallest and largest, and the bootstrap interval at its widest."""
+
+    mean: float
+    low: float
+    high: float
+    interval: tuple[float, float] | None
+
+
+def document(root: Path, run: Run, name: str) -> Any:
+    """The JSON document `name` of a run.
+
+    Raises:
+        LightvadError: it is missing or is not JSON; the line says what to run.
+    """
+    path = run.folder / name
+    if not (root / path).is_file():
+        message = f"{path}: missing; run `snakemake --cores 2 {path}`"
+        raise LightvadError(message)
+    return read_json(root / path)
+
+
+def measurement(root: Path, runs: Sequence[Run], *, metric: str, protocol: str) -> Measurement | None:
+    """An AUC of the same run from several seeds; None where it is undefined (every clip has a single class).
+
+    Args:
+        root: the project.
+        runs: the same configuration, one run for each seed.
+        metric: `micro_auc` or `macro_auc`.
+        protocol: a named protocol.
+
+    Raises:
+        LightvadError: a document is missing or lacks the protocol.
+    """
+    values, bounds = [], []
+    for run in runs:
+        protocols = document(root, run, "metrics.json")["protocols"]
+        if protocol not in protocols:
+            message = (
+                f"{run.folder / 'metrics.json'}: no protocol {protocol!r}, it has {', '.join(sorted(protocols))}; "
+                f"add it to smoothing.protocols in config/datasets/{run.dataset}.yaml and evaluate again"
+            )
+            raise LightvadError(message)
+        value, interval = protocols[protocol][metric], protocols[protocol].get(f"{metric}_ci95")
+        if value is not None:
+            values.append(100 * value)
+        if interval is not None and None not in interval:
+            bounds.append([100 * bound for bound in interval])
+    return _over_seeds(values, bounds)
+
+
+def region_measurement(root: Path, runs: Sequence[Run], *, metric: str) -> Measurement | None:
+    """RBDC or TBDC of the same run from several seeds; None where no run has it (a dataset without tracks)."""
+    values = [document(root, run, "metrics.json").get(metric) for run in runs]
+    return _over_seeds([100 * value for value in values if value is not None], [])
+
+
+def _over_seeds(values: list[float], bounds: list[list[float]]) -> Measurement | None:
+    if not values:
+        return None
+    widest = (min(low for low, _ in bounds), max(high for _, high in bounds)) if bounds else None
+    return Measurement(sum(values) / len(values), min(values), max(values), widest)
+
+
+def recorded(root: Path, runs: Sequence[Run], key: str) -> str:
+    """What `record.json` says of `key` (device, precision) in training and scoring; differing values joined by `; `."""
+    found = []
+    for run in runs:
+        stages = document(root, run, "record.json")["stages"]
+        found += [str(stages[stage][key]) for stage in ("train", "score") if stage in stages]
+    return "; ".join(dict.fromkeys(found))
+
+
+def finished(root: Path, runs: Sequence[Run]) -> str:
+    """The latest day on which a stage of these runs was started (YYYY-MM-DD), from the records; empty if none says."""
+    days = [
+        stage["started"][:10]
+        for run in runs
+        for stage in document(root, run, "record.json")["stages"].values()
+        if "started" in stage
+    ]
+    return max(days, default="")
+
+
+def checkpoints(root: Path, runs: Sequence[Run]) -> str:
+    """How the checkpoint was chosen (`last`); differing values joined by `; `."""
+    return "; ".join(dict.fromkeys(str(document(root, run, "metrics.json")["checkpoint"]) for run in runs))

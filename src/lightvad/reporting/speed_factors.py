@@ -1,0 +1,115 @@
+"""How much faster the student is than each teacher, from rows that were timed in one process."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightvad.config import TableRow
+from lightvad.errors import LightvadError
+from lightvad.layout import Run
+from lightvad.reporting.results import document
+from lightvad.reporting.selection import run_of, timed_row
+
+SCOPES = {"model": "model only", "end_to_end": "end to end"}
+SpeedRow = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A method's baseline speed within one scope: the plain engine at batch 1.
+
+    `row` is the line of `speed.json`, `fps` its median.
+    """
+
+    label: str
+    scope: str
+    row: SpeedRow
+
+    @property
+    def fps(self) -> float:
+        """Frames per second, the median."""
+        return float(self.row["fps_median"])
+
+    @property
+    def conditions(self) -> str:
+        """Device, engine, precision and batch in words."""
+        return f"{self.row['device']}, {self.row['engine']}, {self.row['precision']}, batch {self.row['batch']}"
+
+    @property
+    def workload(self) -> str:
+        """Detector and objects a frame of an object method; empty for a frame method."""
+        detector, objects = self.row.get("detector"), self.row.get("objects_per_frame")
+        if not detector:
+            return ""
+        return f"with detector {detector}" + (f" and {float(objects):.1f} objects a frame" if objects else "")
+
+
+def speed_rows(root: Path, run: Run) -> list[SpeedRow]:
+    """All rows of a run's `speed.json`.
+
+    Raises:
+        LightvadError: it is missing, or is not a list.
+    """
+    rows = document(root, run, "speed.json")
+    if not isinstance(rows, list) or not rows:
+        message = f"{run.folder / 'speed.json'}: holds no rows; run `lightvad benchmark --run {run.folder}` again"
+        raise LightvadError(message)
+    return rows
+
+
+def timings(root: Path, rows: Sequence[TableRow], *, dataset: str, budget: str, seed: int) -> list[Timing]:
+    """The baseline speed of every method of `rows`, in each scope, in their order; empty where no row is timed.
+
+    The baseline is the first row of a method and scope at batch 1, which is fp32 eager (architecture section 5); a row
+    that includes the detector is preferred, because an object method cannot run without one.
+
+    Raises:
+        LightvadError: a method or scope was not timed beside the others.
+    """
+    timed = timed_row(rows)
+    if timed is None:
+        return []
+    run = run_of(timed, dataset, budget, seed)
+    lines = speed_rows(root, run)
+    found = []
+    for row in rows:
+        for scope in SCOPES:
+            own = [
+                line
+                for line in lines
+                if (line["method"], line["scope"], line["batch"]) == (row.method, scope, 1)
+                and line.get("variant", row.variant) == row.variant
+            ]
+            own.sort(key=lambda line: not line.get("detector"))
+            if not own:
+                message = (
+                    f"{run.folder / 'speed.json'}: no row of {row.method}/{row.variant}, {scope}, batch 1; "
+                    f"run `lightvad benchmark --run {run.folder}` again"
+                )
+                raise LightvadError(message)
+            found.append(Timing(row.label, scope, own[0]))
+    return found
+
+
+def factor_sentences(found: Sequence[Timing], student: str) -> list[str]:
+    """One sentence for each teacher: the student's factor, model only and end to end, and under which conditions."""
+    speed = {(timing.label, timing.scope): timing for timing in found}
+    teachers = [label for label in dict.fromkeys(timing.label for timing in found) if label != student]
+    sentences = []
+    for teacher in teachers:
+        parts = []
+        for scope, name in SCOPES.items():
+            fast, slow = speed[student, scope], speed[teacher, scope]
+            parts.append(f"{fast.fps / slow.fps:.1f} times {name} ({rate(fast.fps)} against {rate(slow.fps)} frames/s)")
+        workload = speed[teacher, "model"].workload
+        timed = f"{teacher} {workload}" if workload else teacher
+        sentences.append(f"{student} against {timed}: {' and '.join(parts)}.")
+    if sentences:
+        sentences.append(f"Timed side by side in one process: {speed[student, 'model'].conditions}.")
+    return sentences
+
+
+def rate(fps: float) -> str:
+    """Frames per second for print: three figures or more."""
+    return f"{fps:,.0f}" if fps >= 100 else f"{fps:.3g}"

@@ -1,0 +1,209 @@
+"""Reported and measured numbers side by side: the rows of `tableN.csv`, and the blocks in which they are printed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from lightvad.config import Table, TableRow
+from lightvad.layout import Run
+from lightvad.reporting.captions import data_note
+from lightvad.reporting.reported import ReportedTable, reported_table
+from lightvad.reporting.results import (
+    AUC_METRICS,
+    REGION_METRICS,
+    Measurement,
+    checkpoints,
+    measurement,
+    recorded,
+    region_measurement,
+)
+from lightvad.reporting.selection import Shown
+
+PLAIN = "plain"
+REGIONS_PROTOCOL = "regions"
+MEASURED_COLUMNS = (
+    "rebuilt_as", "label", "dataset", "data", "metric", "reported", "measured", "measured_min", "measured_max",
+    "ci95_low", "ci95_high", "delta", "seeds", "protocol", "budget", "device", "precision", "checkpoint",
+)  # fmt: skip
+NAMES = {"micro_auc": "micro AUC", "macro_auc": "macro AUC", "rbdc": "RBDC", "tbdc": "TBDC"}
+ABSENT = "-"
+REBUILT = "Rebuilt here"
+
+Line = dict[str, str]
+
+
+def columns_of(table: Table) -> list[str]:
+    """The columns of `tableN.csv`: what identifies the row in the paper, then reported, measured, delta and more."""
+    return [identity.column for identity in table.identity] + list(MEASURED_COLUMNS)
+
+
+def lines_of(shown: Shown, table: Table) -> list[Line]:
+    """The lines of `tableN.csv`: one value each, in percent, rows in the paper's order.
+
+    A measured AUC has a line under its paper's protocol, where `reported` and `delta` stand, and always one under
+    `plain`. RBDC and TBDC follow where the dataset has tracks.
+
+    Raises:
+        LightvadError: a run's document is missing; the line says what to run.
+    """
+    reported = reported_table(shown.root, table)
+    lines: list[Line] = []
+    for name in shown.datasets:
+        paper_name = shown.experiment.reported_datasets.get(name, "")
+        data = {"dataset": name, "data": data_note(shown.project.dataset(name))}
+        for identity in reported.identities:
+            keys = dict(zip((column.column for column in table.identity), identity, strict=True))
+            rows = [row for row, match in zip(table.rows, reported.matches, strict=True) if match == identity]
+            for row in rows:
+                values = {m: reported.values.get((identity, paper_name, m)) for m in (*AUC_METRICS, *REGION_METRICS)}
+                lines += [
+                    {**keys, **data, **line} for line in _measured(row, shown.runs(row, name), values, shown.root)
+                ]
+            if not rows and table.literature:
+                lines += [keys | data | line for line in _literature(reported, identity, paper_name)]
+    return [{column: line.get(column, "") for column in columns_of(table)} for line in lines]
+
+
+def _literature(reported: ReportedTable, identity: tuple[str, ...], dataset: str) -> list[Line]:
+    values = {metric: reported.values.get((identity, dataset, metric)) for metric in AUC_METRICS}
+    if all(value is None for value in values.values()):
+        return []
+    return [{"metric": metric, "reported": _number(value)} for metric, value in values.items()]
+
+
+def _measured(row: TableRow, runs: Sequence[Run], reported: Mapping[str, float | None], root: Path) -> list[Line]:
+    common = {
+        "rebuilt_as": f"{row.method}/{row.variant}",
+        "label": row.label,
+        "seeds": " ".join(str(run.seed) for run in runs),
+        "budget": runs[0].budget,
+        "device": recorded(root, runs, "device"),
+        "precision": recorded(root, runs, "precision"),
+        "checkpoint": checkpoints(root, runs),
+    }
+    lines = []
+    for metric in AUC_METRICS:
+        for protocol in dict.fromkeys((row.protocol, PLAIN)):
+            value = measurement(root, runs, metric=metric, protocol=protocol)
+            stated = reported[metric] if protocol == row.protocol else None
+            lines.append({**common, "metric": metric, "protocol": protocol, **_values(value, stated)})
+    for metric in REGION_METRICS:
+        value = region_measurement(root, runs, metric=metric)
+        if value is not None:
+            lines.append({**common, "metric": metric, "protocol": REGIONS_PROTOCOL, **_values(value, reported[metric])})
+    return lines
+
+
+def _values(value: Measurement | None, reported: float | None) -> Line:
+    line = {"reported": _number(reported)}
+    if value is None:
+        return line
+    low, high = value.interval or (None, None)
+    return line | {
+        "measured": _number(value.mean),
+        "measured_min": _number(value.low),
+        "measured_max": _number(value.high),
+        "ci95_low": _number(low),
+        "ci95_high": _number(high),
+        "delta": _number(None if reported is None else value.mean - reported),
+    }
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.10g}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A printed column: its heading, the metric it stands under (empty: none), and whether it holds numbers."""
+
+    heading: str
+    group: str = ""
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Block:
+    """The printed table of one dataset: cells as text, and for every row whether it was measured here."""
+
+    title: str
+    columns: list[Column]
+    rows: list[list[str]] = field(default_factory=list)
+    measured: list[bool] = field(default_factory=list)
+
+
+def blocks_of(lines: Sequence[Line], table: Table, titles: Mapping[str, str], *, ranges: bool = True) -> list[Block]:
+    """Arrange the lines of a table's CSV for print, one block for each dataset, percent with one decimal.
+
+    Args:
+        lines: as in the CSV.
+        table: its configuration.
+        titles: dataset -> title.
+        ranges: with several seeds, also print the smallest and the largest value.
+    """
+    blocks = []
+    for dataset, group in groupby(lines, key=lambda line: line["dataset"]):
+        own = list(group)
+        regions = [metric for metric in REGION_METRICS if any(line["metric"] == metric for line in own)]
+        columns = [Column(identity.heading) for identity in table.identity] + [Column(REBUILT)]
+        for metric in AUC_METRICS:
+            columns += [Column(h, NAMES[metric], numeric=True) for h in ("reported", "measured", "delta", "plain")]
+        columns += [Column("measured", NAMES[metric], numeric=True) for metric in regions]
+        columns += [Column(heading) for heading in ("Protocol", "Seeds", "Budget", "Device")]
+        block = Block(f"{titles.get(dataset, dataset)} ({own[0]['data']})", columns)
+        for _, row_lines in groupby(own, key=lambda line: [line[i.column] for i in table.identity] + [line["label"]]):
+            _add_row(block, list(row_lines), table, regions, ranges)
+        blocks.append(block)
+    return blocks
+
+
+def _add_row(block: Block, lines: list[Line], table: Table, regions: Sequence[str], ranges: bool) -> None:
+    first = lines[0]
+    cells = [identity.values.get(first[identity.column], first[identity.column]) for identity in table.identity]
+    cells.append(first["label"] or ABSENT)
+    for metric in AUC_METRICS:
+        own = [line for line in lines if line["metric"] == metric]
+        paper = next(iter(own), {})
+        plain = next((line for line in own if line["protocol"] == PLAIN), {})
+        cells += [_percent(paper, "reported"), _spread(paper, ranges), _percent(paper, "delta", "+.1f")]
+        cells.append(_with_interval(plain, ranges))
+    cells += [_spread(next((line for line in lines if line["metric"] == m), {}), ranges) for m in regions]
+    protocol = next((line["protocol"] for line in lines if line["protocol"]), "")
+    cells += [text or ABSENT for text in (protocol, first["seeds"], first["budget"], first["device"])]
+    block.rows.append(cells)
+    block.measured.append(bool(first["label"]))
+
+
+def _percent(line: Mapping[str, Any], column: str, form: str = ".1f") -> str:
+    return format(float(line[column]), form) if line.get(column) else ABSENT
+
+
+def _spread(line: Mapping[str, Any], ranges: bool) -> str:
+    text = _percent(line, "measured")
+    several = ranges and text != ABSENT and len(line["seeds"].split()) > 1
+    return f"{text} ({_percent(line, 'measured_min')} to {_percent(line, 'measured_max')})" if several else text
+
+
+def _with_interval(line: Mapping[str, Any], ranges: bool) -> str:
+    text = _spread(line, ranges)
+    has = text != ABSENT and line["ci95_low"]
+    return f"{text} [{_percent(line, 'ci95_low')}, {_percent(line, 'ci95_high')}]" if has else text
+
+
+def folded(block: Block, headings: Iterable[str] = ("Protocol", "Seeds", "Budget", "Device")) -> tuple[Block, str]:
+    """Take out the named columns, and say in one sentence what they hold; for narrow pages."""
+    said = []
+    for index, column in enumerate(block.columns):
+        if column.heading in set(headings):
+            cells = (row[index] for row, measured in zip(block.rows, block.measured, strict=True) if measured)
+            said.append(f"{column.heading.lower()} {' / '.join(dict.fromkeys(cells))}")
+    keep = [index for index, column in enumerate(block.columns) if column.heading not in set(headings)]
+    return only(block, keep), "; ".join(said)
+
+
+def only(block: Block, keep: Sequence[int]) -> Block:
+    """The block with only these columns."""
+    rows = [[row[index] for index in keep] for row in block.rows]
+    return Block(block.title, [block.columns[index] for index in keep], rows, block.measured)

@@ -1,0 +1,115 @@
+"""A table's blocks as Markdown, LaTeX (booktabs) and on the terminal."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from lightvad.reporting.tables import ABSENT, Block, Column, folded, only
+
+LATEX_SPECIAL = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+WIDE = 170
+
+
+def markdown(title: str, blocks: Sequence[Block], caption: Sequence[str]) -> str:
+    """The table as Markdown: title, one table for each dataset, and the caption's sentences as a list."""
+    lines = [f"# {title}", ""]
+    for block in blocks:
+        headings = [f"{column.group}, {column.heading}" if column.group else column.heading for column in block.columns]
+        rules = ["---:" if column.numeric else ":---" for column in block.columns]
+        bold = not all(block.measured)
+        lines += [f"## {block.title}", ""]
+        lines += [_markdown_row(headings), _markdown_row(rules)]
+        for row, measured in zip(block.rows, block.measured, strict=True):
+            cells = [cell.replace("|", r"\|") for cell in row]
+            lines.append(
+                _markdown_row([f"**{cell}**" if bold and measured and cell != ABSENT else cell for cell in cells])
+            )
+        lines.append("")
+    return "\n".join([*lines, *(f"- {sentence}" for sentence in caption), ""])
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def latex(title: str, blocks: Sequence[Block], caption: Sequence[str]) -> str:
+    """The table as a LaTeX `table*` with booktabs rules; what all rows share goes into the caption."""
+    said, bodies = [], []
+    for wide in blocks:
+        block, shared = folded(wide)
+        said.append(f"{wide.title}: {shared}.")
+        layout = "".join("r" if column.numeric else "l" for column in block.columns)
+        groups = [(group, len(list(own))) for group, own in groupby(column.group for column in block.columns)]
+        head = " & ".join(rf"\multicolumn{{{size}}}{{c}}{{{_escaped(group)}}}" for group, size in groups)
+        bodies.append(rf"\begin{{tabular}}{{{layout}}}")
+        bodies += [
+            r"\toprule",
+            rf"{head} \\",
+            rf"{' & '.join(_escaped(c.heading) for c in block.columns)} \\",
+            r"\midrule",
+        ]
+        for row, measured in zip(block.rows, block.measured, strict=True):
+            cells = [_escaped(cell) for cell in row]
+            cells = [rf"\textbf{{{cell}}}" for cell in cells] if measured and not all(block.measured) else cells
+            bodies.append(" & ".join(cells) + r" \\")
+        bodies += [r"\bottomrule", r"\end{tabular}", ""]
+    text = " ".join(_escaped(sentence) for sentence in [f"{title}.", *said, *caption])
+    opening = ["% needs \\usepackage{booktabs}", r"\begin{table*}", r"\centering\scriptsize"]
+    return "\n".join([*opening, *bodies, rf"\caption{{{text}}}", r"\end{table*}", ""])
+
+
+def _escaped(text: str) -> str:
+    return "".join(LATEX_SPECIAL.get(letter, letter) for letter in text)
+
+
+def print_blocks(title: str, blocks: Sequence[Block], caption: Sequence[str], console: Console | None = None) -> None:
+    """Print the table on the terminal: one row for each method; micro and macro below each other where it is narrow.
+
+    In a log, where no width is known, the width is fixed.
+    """
+    console = console or Console()
+    if not console.is_terminal:
+        console.width = WIDE
+    console.print(f"\n[bold]{title}[/]", highlight=False)
+    for wide in blocks:
+        block, shared = folded(wide)
+        console.print(f"[italic]{block.title}[/]", highlight=False)
+        for part in _parts(block, console.width):
+            console.print(_terminal_table(part))
+        console.print(f"Measured rows: {shared}.", style="dim", highlight=False)
+    for sentence in caption:
+        console.print(f"- {sentence}", highlight=False, markup=False)
+
+
+def _parts(block: Block, width: int) -> list[Block]:
+    """One named column, then the numbers: all of them, or the metrics in turn where `width` is too small for all."""
+    named = [index for index, column in enumerate(block.columns) if not column.numeric]
+    rows = []
+    for row, measured in zip(block.rows, block.measured, strict=True):
+        # The last of the named columns says what was rebuilt here, the one before it the paper's name of the row.
+        rows.append([row[named[-1]] if measured else row[named[-2]], *row[len(named) :]])
+    columns = [Column(""), *block.columns[len(named) :]]
+    filled = [0] + [i for i in range(1, len(columns)) if any(row[i] != ABSENT for row in rows)]
+    slim = only(Block(block.title, columns, rows, block.measured), filled)
+    cells = [[max(column.heading, column.group, key=len) for column in slim.columns], *slim.rows]
+    needed = sum(max(len(row[i]) for row in cells) + 3 for i in range(len(slim.columns)))
+    if needed <= width:
+        return [slim]
+    first = [i for i, column in enumerate(slim.columns) if column.group in ("", slim.columns[1].group)]
+    return [only(slim, first), only(slim, [0] + [i for i in range(len(slim.columns)) if i not in first])]
+
+
+def _terminal_table(block: Block) -> RichTable:
+    view = RichTable(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1))
+    for column in block.columns:
+        heading = f"{column.group}\n{column.heading}" if column.group else column.heading
+        view.add_column(heading, justify="right" if column.numeric else "left", no_wrap=True)
+    for row, measured in zip(block.rows, block.measured, strict=True):
+        view.add_row(*row, style="bold" if measured else "dim")
+    return view

@@ -1,0 +1,68 @@
+"""From the runs' metrics to a table of a paper: reported beside measured, as CSV, Markdown and LaTeX."""
+
+from pathlib import Path
+
+from lightvad.artifacts.atomic import write_text
+from lightvad.artifacts.documents import read_csv, write_csv
+from lightvad.config import Experiment, Project, Table
+from lightvad.errors import LightvadError
+from lightvad.layout import tables_folder
+from lightvad.reporting.captions import table_caption
+from lightvad.reporting.selection import Shown
+from lightvad.reporting.tables import blocks_of, columns_of, lines_of
+from lightvad.reporting.typesetting import latex, markdown, print_blocks
+
+
+def run(
+    project: Project,
+    *,
+    paper: str,
+    number: str,
+    datasets: tuple[str, ...],
+    budget: str,
+    seeds: tuple[int, ...],
+    root: Path,
+) -> None:
+    """Write `tableN.csv`, `.md` and `.tex` under results/tables/DATASETS/BUDGET/PAPER.
+
+    Raises:
+        LightvadError: the paper has no such table here, or a run's document is missing.
+    """
+    experiment = project.experiment(paper)
+    table = table_of(experiment, number)
+    shown = Shown(project, experiment, datasets, budget, seeds, root)
+    lines, caption = lines_of(shown, table), table_caption(shown, table)
+    blocks = blocks_of(lines, table, {name: project.dataset(name).title for name in datasets})
+    title = f"{paper}, Table {number}: {table.title}"
+    path = root / tables_folder(datasets, budget, paper) / f"table{number}.csv"
+    write_csv(path, lines, columns_of(table))
+    write_text(path.with_suffix(".md"), markdown(title, blocks, caption))
+    write_text(path.with_suffix(".tex"), latex(title, blocks, caption))
+
+
+def table_of(experiment: Experiment, number: str) -> Table:
+    """The table of this number.
+
+    Raises:
+        LightvadError: the experiment file has none.
+    """
+    if number not in experiment.tables:
+        known = ", ".join(experiment.tables)
+        message = f"config/experiments/{experiment.name}.yaml: no table {number}; it has {known}"
+        raise LightvadError(message)
+    return experiment.tables[number]
+
+
+def show(path: Path) -> None:
+    """Print a table that was written by `run` on the terminal.
+
+    Args:
+        path: its CSV, `ROOT/results/tables/DATASETS/BUDGET/PAPER/tableN.csv`.
+    """
+    project = Project(path.resolve().parents[5])
+    table = table_of(project.experiment(path.parent.name), path.stem.removeprefix("table"))
+    lines = read_csv(path)
+    titles = {name: project.dataset(name).title for name in dict.fromkeys(line["dataset"] for line in lines)}
+    text = path.with_suffix(".md").read_text().splitlines()
+    caption = [line.removeprefix("- ") for line in text if line.startswith("- ")]
+    print_blocks(text[0].removeprefix("# "), blocks_of(lines, table, titles, ranges=False), caption)

@@ -1,0 +1,175 @@
+"""A small project with made-up runs: every number here is synthetic and stands for nothing."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from lightvad.artifacts.arrays import maps_writer, write_masks
+from lightvad.artifacts.atomic import write_text
+from lightvad.artifacts.documents import write_json
+from lightvad.artifacts.tables import FRAME_SCORES, INDEX, write_table
+from lightvad.config import Project
+from lightvad.layout import Run, clips_folder
+from lightvad.video.clips import Clip, index_of, write_zip_clip
+
+BUDGET = "quick"
+HEIGHT, WIDTH, FRAMES = 120, 180, 60
+CLIPS = {
+    "plaza": ["test_01", "test_02", "test_03", "test_04", "test_05"],
+    "ped2": ["Test001", "Test002", "Test004", "Test006", "Test012"],
+}
+RUNS = [
+    ("fast_aed", "default"),
+    ("fast_aed", "no_adversarial"),
+    ("background_agnostic", "default"),
+    ("ssmtl", "default"),
+]
+QUALITY = {"fast_aed": 0.85, "background_agnostic": 0.93, "ssmtl": 0.91}
+FPS = {"fast_aed": {"model": 61.0, "end_to_end": 44.0}, "background_agnostic": {"model": 3.1, "end_to_end": 2.9}}
+FPS["ssmtl"] = {"model": 4.4, "end_to_end": 4.0}
+
+DATASET = """
+name: {name}
+title: {title}
+fps: {fps}
+frame_size: [120, 180]
+clips: {{train: 1, test: 5}}
+frames: {{train: 60, test: 300}}
+detection: {{backend: motion}}
+map_resolutions: [4, 8, 16]
+note: "{note}"
+"""
+NOTES = {"plaza": "synthetic: generated scene", "ped2": "re-encoded video"}
+
+
+def write_configuration(root: Path, repository: Path) -> None:
+    """The repository's experiments and reported tables, and two small datasets."""
+    for folder in ("experiments", "reported"):
+        shutil.copytree(repository / "config" / folder, root / "config" / folder)
+    for name, title, fps in (("plaza", "Plaza", 25), ("ped2", "UCSD Ped2", 10)):
+        text = DATASET.format(name=name, title=title, fps=fps, note=NOTES[name])
+        write_text(root / "config" / "datasets" / f"{name}.yaml", text)
+
+
+def write_clips(root: Path, dataset: str) -> None:
+    """Five clips in which a dark square crosses a textured ground in the middle third."""
+    rng = np.random.default_rng(0)
+    ground = cv2.GaussianBlur(rng.integers(90, 200, (HEIGHT, WIDTH, 3), np.uint8), (9, 9), 0)
+    folder = root / clips_folder(dataset)
+    clips = []
+    for number, name in enumerate(CLIPS[dataset]):
+        masks = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
+        images = []
+        for t in range(FRAMES):
+            image = ground.copy()
+            image[40:70, (2 * t) % 150 : (2 * t) % 150 + 12] = (40, 60, 160)
+            if 20 <= t < 40:
+                x, y = 6 * (t - 20) + 5, 20 + 12 * number
+                image[y : y + 24, x : x + 24] = (150, 40, 30)
+                masks[t, y : y + 24, x : x + 24] = True
+            images.append((f"{t:04d}.png", cv2.imencode(".png", image)[1].tobytes()))
+        write_zip_clip(folder / "test" / f"{name}.zip", images)
+        write_masks(folder / "masks" / f"{name}.npz", masks)
+        clips.append(Clip(name, "test", FRAMES, HEIGHT, WIDTH, 25.0, "synthetic"))
+    write_table(folder / "index.parquet", index_of(clips), INDEX)
+
+
+def write_run(root: Path, run: Run) -> None:
+    """Scores, maps, metrics, record and speed of one run."""
+    rng = np.random.default_rng([run.seed, len(run.method), len(run.variant)])
+    folder = root / run.folder
+    quality = QUALITY[run.method] + 0.01 * run.seed - 0.012 * (run.variant != "default")
+    labels = np.zeros(FRAMES, np.int8)
+    labels[20:40] = 1
+    tables = []
+    with maps_writer(folder / "maps.npz") as writer:
+        for number, name in enumerate(CLIPS[run.dataset]):
+            score = rng.gamma(2, 0.05, FRAMES) + labels * quality * 0.6
+            tables.append(pd.DataFrame({"clip": name, "frame": range(FRAMES), "score": score, "label": labels}))
+            grid = rng.gamma(1, 0.04, (FRAMES, 16, 16)).astype(np.float32)
+            for t in range(20, 40):
+                x, y = (6 * (t - 20) + 17) * 16 // WIDTH, (32 + 12 * number) * 16 // HEIGHT
+                grid[t, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2] += quality
+            writer.write(name, 16, grid.shape, [grid])
+    write_table(folder / "frame_scores.parquet", pd.concat(tables), FRAME_SCORES)
+    write_json(folder / "metrics.json", metrics_of(run, quality))
+    stage = {
+        "config_digest": "c" * 64,
+        "code_digest": "d" * 64,
+        "inputs": {"boxes.parquet": "e" * 64},
+        "packages": {"torch": "2.15"},
+    }
+    stage |= {"device": "Synthetic CPU (2 cores)", "precision": "32-true", "seconds": 12.5, "peak_memory_mb": 700}
+    stage |= {"command": f"lightvad train --run {run.folder}", "started": "2026-01-02T03:04:05Z"}
+    write_json(
+        folder / "record.json", {"stages": {"train": stage, "score": stage, "evaluate": stage | {"device": "-"}}}
+    )
+    if run.method == "fast_aed":
+        write_json(folder / "speed.json", speed_of(run.variant))
+        write_json(folder / "complexity.json", {"parameters": 4_997_747, "gflops": 14.1, "input": [9, 360, 640]})
+
+
+def metrics_of(run: Run, quality: float) -> dict[str, object]:
+    """`metrics.json`: each protocol differs by a known amount."""
+    protocols = {}
+    for shift, name in ((0.0, "plain"), (0.013, "fast_aed"), (0.007, "ssmtl")):
+        micro, macro = quality + shift, quality + shift + 0.02
+        protocols[name] = {
+            "micro_auc": micro,
+            "macro_auc": macro,
+            "micro_auc_ci95": [micro - 0.04, micro + 0.03],
+            "macro_auc_ci95": [macro - 0.05, macro + 0.025],
+            "n_clips": 5,
+            "n_single_class": 0,
+        }
+    names = {
+        "dataset": run.dataset,
+        "method": run.method,
+        "variant": run.variant,
+        "seed": run.seed,
+        "budget": run.budget,
+    }
+    return {**names, "checkpoint": "last", "protocols": protocols, "rbdc": 0.41, "tbdc": 0.72}
+
+
+def speed_of(variant: str) -> list[dict[str, object]]:
+    """`speed.json`: student and teachers, both scopes, batch 1 and the student's batch 32."""
+    rows = []
+    for method, scopes in FPS.items():
+        for scope, fps in scopes.items():
+            for batch in (1, 32) if method == "fast_aed" and scope == "model" else (1,):
+                value = fps * (1.4 if batch == 32 else 1)
+                row = {"method": method, "variant": variant if method == "fast_aed" else "default", "scope": scope}
+                row |= {"engine": "eager", "precision": "32-true", "batch": batch, "device": "Synthetic CPU (2 cores)"}
+                row |= {"threads": 2, "height": 120, "width": 180, "fps_median": value, "latency_ms_p50": 1000 / value}
+                row |= {"latency_ms_p95": 1100 / value, "iterations": 200, "max_abs_score_diff": 0.0, "auc_diff": 0.0}
+                row |= {"detector": None if method == "fast_aed" else "yolov3u", "versions": {"torch": "2.15"}}
+                rows.append(row | {"objects_per_frame": None if method == "fast_aed" else 14.2})
+    return rows
+
+
+def write_project(root: Path, repository: Path, *, seeds: tuple[int, ...] = (0,)) -> Project:
+    """Everything that tables, figures and report read, for plaza and ped2."""
+    write_configuration(root, repository)
+    for dataset in CLIPS:
+        write_clips(root, dataset)
+        for method, variant in RUNS:
+            for seed in seeds:
+                write_run(root, Run(dataset, BUDGET, method, variant, seed))
+    return Project(root)
+
+
+@pytest.fixture(scope="session")
+def made_up(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Project:
+    """A project with two seeds; tests do not change what lies in it, they only add results."""
+    return write_project(tmp_path_factory.mktemp("made_up"), repository, seeds=(0, 1))
+
+
+@pytest.fixture
+def own_project(tmp_path: Path, repository: Path) -> Project:
+    """A project with one seed that a test may damage."""
+    return write_project(tmp_path, repository)
