@@ -1,0 +1,31 @@
+"""Datasets: one module and one config file each. Fetching is the same for all; preparing is the dataset's own.
+
+The module `lightvad.datasets.NAME` has `prepare(dataset, *, raw, root)`, which writes `root` (data/clips/NAME) from the
+fetched files in `raw` (data/raw/NAME), `index.parquet` last.
+"""
+
+import importlib
+from pathlib import Path
+
+from lightvad.config import Dataset
+from lightvad.datasets.fetching import fetch
+from lightvad.errors import LightvadError
+
+__all__ = ["fetch", "prepare"]
+
+
+def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
+    """Prepare clips, labels, masks and tracks under `root` (data/clips/DATASET) from `raw` (data/raw/DATASET).
+
+    Raises:
+        LightvadError: the dataset has no module, a file is damaged, or clips, frames and labels do not agree in number.
+    """
+    name = f"lightvad.datasets.{dataset.name}"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        message = f"dataset {dataset.name!r}: no module src/lightvad/datasets/{dataset.name}.py prepares it; add one"
+        raise LightvadError(message) from error
+    module.prepare(dataset, raw=raw, root=root)

@@ -1,0 +1,102 @@
+"""Safe reading of `.tar`, `.tar.gz`, `.tar.xz` and `.zip`: members are streamed, nothing is unpacked to disk.
+
+An archive from outside is not trusted: a member with an absolute path or `..`, a link, a device, or an absurd size is
+refused before its content is read.
+"""
+
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from lightvad.errors import LightvadError
+
+DAMAGE = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most bytes that are believed: of one member, and of all members of an archive, after decompression."""
+
+    member: int = 4 * 2**30
+    total: int = 64 * 2**30
+
+
+LIMITS = Limits()
+
+
+def members(path: Path, wanted: Callable[[str], bool], *, limits: Limits = LIMITS) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, content) of the wanted files of an archive, in the order in which they are stored.
+
+    Args:
+        path: `.zip`, or a `.tar` with any compression.
+        wanted: says by the name of a member, e.g. `ped2/training/frames/01/000.jpg`, whether it is to be read. Members
+            that are not wanted are checked all the same.
+        limits: sizes above which the archive is refused.
+
+    Raises:
+        LightvadError: the archive is missing, truncated or not an archive, or holds a member that is unsafe or too big.
+    """
+    guard = _Guard(path, limits)
+    read = _zip_members if path.suffix == ".zip" else _tar_members
+    try:
+        yield from read(path, wanted, guard)
+    except DAMAGE as error:
+        after = f" after {guard.last}" if guard.last else ""
+        message = f"{path}: truncated or not an archive{after} ({error}); delete it and run `lightvad fetch` again"
+        raise LightvadError(message) from error
+
+
+class _Guard:
+    """Refuses members that could harm: where they point, what they are, how big they say they are."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._path = path
+        self._limits = limits
+        self._total = 0
+        self.last = ""
+
+    def check(self, name: str, size: int, *, special: bool) -> None:
+        parts = PurePosixPath(name.replace("\\", "/"))
+        self._total += size
+        reason = ""
+        if special:
+            reason = "is a link or a device"
+        elif parts.is_absolute() or ".." in parts.parts or (parts.parts[:1] and parts.parts[0].endswith(":")):
+            reason = "points outside the archive"
+        elif size > self._limits.member:
+            reason = f"says it has {size} bytes, more than the {self._limits.member} that are believed"
+        elif self._total > self._limits.total:
+            reason = f"brings the archive to {self._total} bytes, more than the {self._limits.total} that are believed"
+        if reason:
+            message = f"{self._path}: member {name!r} {reason}; do not use this archive, get it from its publisher"
+            raise LightvadError(message)
+        self.last = name
+
+
+def _tar_members(path: Path, wanted: Callable[[str], bool], guard: _Guard) -> Iterator[tuple[str, bytes]]:
+    # "r|*" reads forward only: one pass over a compressed archive, whatever the order of its members.
+    with tarfile.open(path, "r|*") as archive:
+        for member in archive:
+            guard.check(member.name, member.size, special=not (member.isfile() or member.isdir()))
+            if member.isfile() and wanted(member.name):
+                file = archive.extractfile(member)
+                content = file.read() if file else b""
+                if len(content) != member.size:
+                    message = f"{len(content)} of {member.size} bytes"
+                    raise EOFError(message)
+                yield member.name, content
+
+
+def _zip_members(path: Path, wanted: Callable[[str], bool], guard: _Guard) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            special = kind not in (0, stat.S_IFREG, stat.S_IFDIR)
+            guard.check(member.filename, member.file_size, special=special)
+            if not member.is_dir() and wanted(member.filename):
+                yield member.filename, archive.read(member)

@@ -1,0 +1,239 @@
+"""Fetching: a dataset's files come from a mirror or from their publisher, and every byte is checked before use."""
+
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pooch
+
+from lightvad.artifacts.atomic import atomic_path
+from lightvad.artifacts.digests import sha256_of
+from lightvad.artifacts.documents import read_json, write_json
+from lightvad.config import Dataset, Source
+from lightvad.errors import LightvadError
+from lightvad.progress import say, track
+
+RETRIES = 3
+TIMEOUT = 30
+"""Seconds without an answer after which a server is given up."""
+MIB = 2**20
+Layouts = Mapping[str, Sequence[Source]]
+
+
+def fetch(dataset: Dataset, *, root: Path, mirror: str | None, extra: Sequence[Source]) -> None:
+    """Bring the files of one layout of `dataset`, and `extra` files, under `root`; write `root`/fetched.json last.
+
+    Args:
+        dataset: its layouts are tried in order; a generated dataset has none and needs no files of its own.
+        root: `data/raw/DATASET`.
+        mirror: a folder, a `file://` address or an http(s) address in front of every file's name; None: the publishers.
+        extra: files that detection needs: imported boxes, ONNX networks, weights.
+
+    Raises:
+        LightvadError: a file cannot be had, or its size or sha256 is wrong.
+    """
+    layout, sources = "generated", tuple[Source, ...]()
+    if dataset.generator is None:
+        layout = choose_layout(dataset.layouts, mirror, destination=root)
+        sources = tuple(dataset.layouts[layout])
+    wanted = list(dict.fromkeys([*sources, *extra]))
+    fetch_sources(wanted, destination=root, mirror=mirror)
+    files = [source.model_dump(include={"file", "size", "sha256"}) for source in wanted]
+    write_json(root / "fetched.json", {"layout": layout, "files": files})
+    say(f"fetch {dataset.name}: layout {layout}, {len(wanted)} files, all sha256 right")
+
+
+def fetched_files(dataset: Dataset, raw: Path) -> tuple[str, list[Path]]:
+    """The layout that was fetched, and the paths of its files, their bytes checked once more.
+
+    Raises:
+        LightvadError: fetch has not run, the configuration has changed since, or a file is missing or wrong.
+    """
+    layout = str(read_json(raw / "fetched.json")["layout"])
+    if layout not in dataset.layouts:
+        message = (
+            f"{raw / 'fetched.json'}: layout {layout!r} is not in config/datasets/{dataset.name}.yaml"
+            f" ({', '.join(dataset.layouts)}); run `lightvad fetch` again"
+        )
+        raise LightvadError(message)
+    return layout, [_checked(raw / source.file, source) for source in dataset.layouts[layout]]
+
+
+def choose_layout(layouts: Layouts, mirror: str | None, *, destination: Path | None = None) -> str:
+    """The layout to fetch.
+
+    A layout that lies complete under `destination` is kept. Otherwise it is the first all of whose files are in the
+    mirror (or under `destination` already), or, without a mirror, the first all of whose files have a URL.
+
+    Raises:
+        LightvadError: there is none; the line lists what each lacks.
+    """
+
+    def here(source: Source) -> bool:
+        return destination is not None and (destination / source.file).is_file()
+
+    def to_be_had(source: Source) -> bool:
+        return here(source) or (source.url is not None if mirror is None else _in_mirror(source, mirror) is not None)
+
+    for obtainable in (here, to_be_had):
+        for name, sources in layouts.items():
+            if all(obtainable(source) for source in sources):
+                return name
+    lacks = [
+        f"{name} lacks {', '.join(source.file for source in sources if not to_be_had(source))}"
+        for name, sources in layouts.items()
+    ]
+    where = "without a mirror" if mirror is None else f"in the mirror {mirror}"
+    message = f"no complete layout {where}: {'; '.join(lacks)}; give a folder or URL that has the files: MIRROR=..."
+    raise LightvadError(message)
+
+
+def fetch_sources(sources: Sequence[Source], *, destination: Path, mirror: str | None) -> list[Path]:
+    """Bring every file under `destination` (as `destination`/FILE) and check its size and sha256, old or new.
+
+    A file that is there already is kept if its bytes are right. Otherwise it is copied from the mirror (mirror/FILE, or
+    in a folder also mirror/NAME), or downloaded from its URL where the mirror does not have it.
+
+    Returns:
+        The paths, in the order of `sources`.
+
+    Raises:
+        LightvadError: a file cannot be had, or is not the one that the configuration names.
+    """
+    return [_fetch_one(source, destination / source.file, mirror) for source in sources]
+
+
+def _fetch_one(source: Source, path: Path, mirror: str | None) -> Path:
+    if path.exists():
+        return _checked(path, source)
+    origin = _in_mirror(source, mirror) if mirror is not None else None
+    if isinstance(origin, Path):
+        _check_bytes(origin, source, remedy="put the right file into the mirror", what=str(origin), hashed=False)
+        say(f"fetch {source.file}: copy from {origin}")
+        with atomic_path(path) as temporary:
+            shutil.copyfile(origin, temporary)
+            _check_bytes(temporary, source, remedy="put the right file into the mirror", what=str(origin))
+        return path
+    url = origin or source.url
+    if url is None:
+        place = f" in the mirror {mirror}" if mirror is not None else ""
+        remedy = "give a folder or URL that has it: MIRROR=..., or put it there by hand"
+        message = f"{path}: not there, not found{place}, and it has no public URL; {remedy}"
+        raise LightvadError(message)
+    _download(url, source, path)
+    return path
+
+
+def _in_mirror(source: Source, mirror: str) -> Path | str | None:
+    """Where the mirror has a file: a path, a URL, or None.
+
+    Raises:
+        LightvadError: the mirror is neither a folder nor a server that answers.
+    """
+    if mirror.startswith(("http://", "https://")):
+        url = f"{mirror.rstrip('/')}/{source.file}"
+        return url if _answers(url) else None
+    folder = Path(unquote(urlsplit(mirror).path)) if mirror.startswith("file://") else Path(mirror).expanduser()
+    if not folder.is_dir():
+        message = f"mirror {mirror}: no such folder; give an existing folder, or an address with http(s):// or file://"
+        raise LightvadError(message)
+    candidates = (folder / source.file, folder / Path(source.file).name)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _answers(url: str) -> bool:
+    """Whether a server has a file.
+
+    Raises:
+        LightvadError: no server answers, or it answers with anything but the file or "not found".
+    """
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT):  # noqa: S310 - http(s) only, see the caller
+            return True
+    except urllib.error.HTTPError as error:
+        if error.code in (403, 404, 410):
+            return False
+        reason = f"{error.code} {error.reason}"
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    message = f"{url}: no answer ({reason}); check the network and the mirror's address, or give a folder: MIRROR=..."
+    raise LightvadError(message)
+
+
+def _download(url: str, source: Source, path: Path) -> None:
+    """Download to `path` through a temporary file; the sha256 is checked before the file appears."""
+    say(f"fetch {source.file}: download {source.size / MIB:.0f} MiB from {url}")
+    downloads = pooch.create(
+        path=path.parent,
+        base_url="",
+        registry={path.name: f"sha256:{source.sha256}"},
+        urls={path.name: url},
+        retry_if_failed=RETRIES,
+    )
+    pooch.get_logger().setLevel("ERROR")
+    bar = _DownloadProgress(source)
+    try:
+        downloads.fetch(
+            path.name, downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=MIB // 4, timeout=TIMEOUT)
+        )
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        message = f"{path}: download from {url} failed ({reason}); try again, or give a folder that has it: MIRROR=..."
+        raise LightvadError(message) from error
+    finally:
+        bar.close()
+    _checked(path, source)
+
+
+class _DownloadProgress:
+    """What pooch tells its progress bar, as steps of a MiB on ours."""
+
+    def __init__(self, source: Source) -> None:
+        self.total = source.size
+        self._received = 0
+        self._shown = 0
+        self._steps: Iterator[Any] = self._begin(source)
+
+    def _begin(self, source: Source) -> Iterator[Any]:
+        mib = -(-source.size // MIB)
+        return track(count(), total=mib, what=f"fetch {source.file}", unit="MiB")
+
+    def update(self, received: int) -> None:
+        """`received` more bytes have come."""
+        self._received = min(self._received + received, self.total)
+        while self._shown < self._received // MIB:
+            next(self._steps)
+            self._shown += 1
+
+    def reset(self) -> None:
+        """Pooch starts the count again to fill its bar; ours only moves forward."""
+        self._received = 0
+
+    def close(self) -> None:
+        """The download has ended, well or not."""
+        self._steps.close()  # type: ignore[attr-defined]
+
+
+def _checked(path: Path, source: Source) -> Path:
+    """`path`, if its size and sha256 are those of `source`."""
+    if not path.is_file():
+        message = f"{path}: missing; run `lightvad fetch` again, with a network or MIRROR=..."
+        raise LightvadError(message)
+    _check_bytes(path, source, remedy="delete it and run `lightvad fetch` again", what=str(path))
+    return path
+
+
+def _check_bytes(path: Path, source: Source, *, remedy: str, what: str, hashed: bool = True) -> None:
+    """Check size and, where `hashed`, sha256 of `path`; `what` names the file in the message."""
+    size = path.stat().st_size
+    if size != source.size:
+        message = f"{what}: {size} bytes, {source.size} expected (sha256 {source.sha256}); {remedy}"
+        raise LightvadError(message)
+    if hashed and (found := sha256_of(path)) != source.sha256:
+        message = f"{what}: sha256 {found}, {source.sha256} expected; {remedy}"
+        raise LightvadError(message)

@@ -1,0 +1,235 @@
+"""UCSD Pedestrian 2 (Mahadevan et al., CVPR 2010): clips, labels, masks and tracks from any of its three layouts.
+
+- `official`: the publisher's archive, `.tif` frames and `.bmp` masks. Frames are stored as PNG, pixel for pixel.
+- `jpeg`: the JPEG frames of the future-frame-prediction code, which most later work uses. Stored byte for byte.
+- `compact_h264`: a re-encoding of the JPEG frames as video. Stored byte for byte; a number measured on it says so.
+
+Masks of the last two come from `ped2_gt_masks.npz`. A frame is abnormal where its mask has any pixel; this is checked
+against the publisher's ranges (`UCSDped2.m`) wherever that file is at hand.
+"""
+
+import re
+import shutil
+import zipfile
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lightvad.artifacts.arrays import write_masks
+from lightvad.artifacts.atomic import write_bytes
+from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, write_table
+from lightvad.config import Dataset
+from lightvad.datasets.archives import members
+from lightvad.datasets.fetching import fetched_files
+from lightvad.datasets.labels import check_masks, check_ranges, labels_from_masks, labels_table, read_matlab_ranges
+from lightvad.datasets.tracks import tracks_table
+from lightvad.errors import LightvadError
+from lightvad.progress import track
+from lightvad.video.clips import Clip, decode_image, index_of, write_zip_clip
+from lightvad.video.decoding import VideoFrames
+
+SOURCES = {
+    "official": "official .tif frames, stored losslessly as PNG",
+    "jpeg": "JPEG q95 frames (future-frame-prediction distribution)",
+    "compact_h264": "re-encoded H.264 (compact: x264 CRF 17 of the JPEG frames)",
+}
+"""What `source` in the index says of each layout."""
+
+SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+MEMBER = re.compile(
+    r"(?:^|/)(?:"
+    r"UCSDped2/(?P<folder>Train|Test)/(?:Train|Test)(?P<tif_clip>\d{3})/(?P<tif>\d+)\.tif"
+    r"|UCSDped2/Test/Test(?P<mask_clip>\d{3})_gt/(?P<mask>\d+)\.bmp"
+    r"|(?P<frames>training|testing)/frames/(?P<jpg_clip>\d+)/(?P<jpg>\d+)\.jpg"
+    r"|(?P<videos>training|testing)/(?P<mp4_clip>\d+)\.mp4"
+    r"|(?P<ranges>UCSDped2\.m)"
+    r")$"
+)
+
+
+@dataclass
+class Raw:
+    """What the archives hold, by clip name: encoded images by frame number as published, videos, masks, ranges."""
+
+    images: dict[str, dict[int, bytes]] = field(default_factory=lambda: defaultdict(dict))
+    videos: dict[str, bytes] = field(default_factory=dict)
+    mask_images: dict[str, dict[int, bytes]] = field(default_factory=lambda: defaultdict(dict))
+    masks: dict[str, np.ndarray] = field(default_factory=dict)
+    ranges: str | None = None
+
+
+def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
+    """Write `root` (data/clips/ped2) from `raw` (data/raw/ped2, filled by fetch); `index.parquet` is written last.
+
+    Raises:
+        LightvadError: fetch has not run, a file is damaged, or clips, frames and masks do not agree in number.
+    """
+    layout, files = fetched_files(dataset, raw)
+    (root / "index.parquet").unlink(missing_ok=True)
+    for folder in ("train", "test", "masks"):
+        shutil.rmtree(root / folder, ignore_errors=True)
+    content = _read(files)
+    names = _clip_names(content, dataset, raw)
+    clips = [
+        _write_clip(root, name, content, fps=dataset.fps, source=SOURCES[layout])
+        for name in track(names, total=len(names), what=f"prepare {dataset.name}", unit="clips")
+    ]
+    _check_frames(clips, dataset, raw)
+    masks = {clip.name: _masks(clip, content, raw) for clip in clips if clip.split == "test"}
+    labels = {name: labels_from_masks(stack) for name, stack in masks.items()}
+    if content.ranges is not None:
+        check_ranges(labels, read_matlab_ranges(content.ranges, "UCSDped2.m"), "UCSDped2.m")
+    for name, stack in masks.items():
+        write_masks(root / "masks" / f"{name}.npz", stack)
+    write_table(root / "labels.parquet", labels_table(labels), LABELS)
+    write_table(root / "tracks.parquet", tracks_table(masks), TRACKS)
+    write_table(root / "index.parquet", index_of(clips), INDEX)
+
+
+def _read(files: list[Path]) -> Raw:
+    """Read the files of a layout; the whole dataset is 0.1 to 0.3 GB of encoded images, so it is kept in memory."""
+    content = Raw()
+    for path in files:
+        if path.suffix == ".npz":
+            content.masks = _packed_masks(path)
+        elif path.suffix == ".m":
+            content.ranges = path.read_text()
+        else:
+            _read_archive(path, content)
+    return content
+
+
+def _read_archive(path: Path, content: Raw) -> None:
+    for name, encoded in members(path, lambda name: MEMBER.search(name) is not None):
+        found = MEMBER.search(name)
+        assert found is not None  # noqa: S101 - only such members were asked for
+        where = f"{path}: {name}"
+        if found["tif"]:
+            clip = _clip_name(found["folder"], found["tif_clip"])
+            content.images[clip][int(found["tif"])] = _as_png(encoded, where)
+        elif found["mask"]:
+            content.mask_images[_clip_name("Test", found["mask_clip"])][int(found["mask"])] = encoded
+        elif found["jpg"]:
+            decode_image(encoded, where)
+            content.images[_clip_name(found["frames"], found["jpg_clip"])][int(found["jpg"])] = encoded
+        elif found["videos"]:
+            content.videos[_clip_name(found["videos"], found["mp4_clip"])] = encoded
+        else:
+            content.ranges = encoded.decode()
+
+
+def _clip_name(split: str, number: str) -> str:
+    """`Train001` from `training`, `01`."""
+    return f"{SPLITS[split.lower()].capitalize()}{int(number):03d}"
+
+
+def _as_png(encoded: bytes, where: str) -> bytes:
+    """A gray .tif as PNG with the same pixels."""
+    decode_image(encoded, where)
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def _packed_masks(path: Path) -> dict[str, np.ndarray]:
+    """Masks bool (T, H, W) by clip from an `.npz` with bit-packed arrays `01`, `02`, ... and their `shapes`."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = sorted(name for name in archive.files if name != "shapes")
+            shapes = [tuple(int(side) for side in shape) for shape in archive["shapes"]]
+            return {
+                _clip_name("Test", name): np.unpackbits(archive[name], count=int(np.prod(shape))).reshape(shape) > 0
+                for name, shape in zip(names, shapes, strict=True)
+            }
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        message = f"{path}: damaged masks ({error}); delete it and run `lightvad fetch` again"
+        raise LightvadError(message) from error
+
+
+def _clip_names(content: Raw, dataset: Dataset, raw: Path) -> list[str]:
+    """The names of all clips, `Test001` to `TrainNNN`, after their number has been checked.
+
+    Raises:
+        LightvadError: a clip is missing or not one of the dataset's.
+    """
+    found = set(content.images) | set(content.videos)
+    expected = {
+        f"{split.capitalize()}{number:03d}"
+        for split, count in dataset.clips.items()
+        for number in range(1, count + 1)
+    }  # fmt: skip
+    if found != expected:
+        which = sorted(expected - found) or sorted(found - expected)
+        wrong = "missing" if expected - found else "unknown"
+        message = (
+            f"{raw}: {len(found)} clips, {len(expected)} expected; {wrong}: {', '.join(which[:8])};"
+            " run `lightvad fetch` again"
+        )
+        raise LightvadError(message)
+    return sorted(found)
+
+
+def _write_clip(root: Path, name: str, content: Raw, *, fps: float, source: str) -> Clip:
+    """Write one clip: a zip of images, or the video as it is."""
+    split = "train" if name.startswith("Train") else "test"
+    if name in content.videos:
+        path = root / split / f"{name}.mp4"
+        write_bytes(path, content.videos[name])
+        video = VideoFrames(path)
+        height, width, _ = video[0].shape
+        return Clip(name, split, len(video), height, width, fps, source)
+    frames = _in_order(name, content.images[name], "frame")
+    sizes = {decode_image(encoded, f"clip {name}").shape[:2] for encoded in frames}
+    if len(sizes) > 1:
+        message = f"clip {name}: frames of different sizes ({sorted(sizes)}); get the dataset's files again"
+        raise LightvadError(message)
+    suffix = "png" if frames[0].startswith(b"\x89PNG") else "jpg"
+    write_zip_clip(root / split / f"{name}.zip", ((f"{t:05d}.{suffix}", image) for t, image in enumerate(frames)))
+    height, width = sizes.pop()
+    return Clip(name, split, len(frames), height, width, fps, source)
+
+
+def _in_order(clip: str, images: dict[int, bytes], what: str) -> list[bytes]:
+    """Images in the order of their numbers, which start at 0 or 1 and leave nothing out.
+
+    Raises:
+        LightvadError: a number is missing.
+    """
+    first = min(images)
+    missing = set(range(min(first, 1), max(images) + 1)) - set(images)
+    if missing:
+        message = f"clip {clip}: {what} {min(missing)} is missing ({len(images)} found); run `lightvad fetch` again"
+        raise LightvadError(message)
+    return [images[number] for number in sorted(images)]
+
+
+def _check_frames(clips: list[Clip], dataset: Dataset, raw: Path) -> None:
+    for split, expected in dataset.frames.items():
+        frames = {clip.name: clip.frames for clip in clips if clip.split == split}
+        if sum(frames.values()) != expected:
+            each = ", ".join(f"{name} {count}" for name, count in frames.items())
+            message = (
+                f"{raw}: {split} has {sum(frames.values())} frames, {expected} expected; clips have {each};"
+                " run `lightvad fetch` again"
+            )
+            raise LightvadError(message)
+
+
+def _masks(clip: Clip, content: Raw, raw: Path) -> np.ndarray:
+    """The pixel masks of a test clip: bool (T, H, W).
+
+    Raises:
+        LightvadError: there are none, or they do not fit the clip's frames.
+    """
+    if clip.name in content.mask_images:
+        images = _in_order(clip.name, content.mask_images[clip.name], "mask")
+        masks = np.stack([decode_image(image, f"{raw}: mask of clip {clip.name}").any(2) for image in images])
+    elif clip.name in content.masks:
+        masks = content.masks[clip.name]
+    else:
+        message = f"{raw}: no masks of clip {clip.name}; run `lightvad fetch` again"
+        raise LightvadError(message)
+    check_masks(clip.name, masks, frames=clip.frames, height=clip.height, width=clip.width, where=str(raw))
+    return masks
