@@ -4,6 +4,7 @@ Both teachers see objects this way (teacher_ssmtl sheet, section 1; teacher_back
 """
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -38,14 +39,14 @@ def pixel_bounds(box: np.ndarray, *, height: int, width: int) -> tuple[int, int,
     return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def crop_sequence(frames: np.ndarray, box: np.ndarray, *, size: int = 64) -> np.ndarray:
+def crop_sequence(frames: Sequence[np.ndarray] | np.ndarray, box: np.ndarray, *, size: int = 64) -> np.ndarray:
     """Cut `box` from every frame of a window and resize each crop to `size` x `size`.
 
     The box is rounded outwards and clipped to the frame. The aspect ratio is not kept (as in the papers). Crops are
     shrunk by area averaging and enlarged bilinearly (project choice).
 
     Args:
-        frames: uint8 (F, H, W, 3), the window around the current frame.
+        frames: uint8 (F, H, W, 3), the window around the current frame; or a list of F frames (spares stacking them).
         box: float32 (4,) of the current frame: x1, y1, x2, y2 in pixels, x2/y2 exclusive.
         size: side of the crops in pixels.
 
@@ -55,7 +56,7 @@ def crop_sequence(frames: np.ndarray, box: np.ndarray, *, size: int = 64) -> np.
     Raises:
         LightvadError: the box lies wholly outside the frame.
     """
-    height, width = frames.shape[1:3]
+    height, width = frames[0].shape[:2]
     x1, y1, x2, y2 = pixel_bounds(box, height=height, width=width)
     interpolation = cv2.INTER_AREA if (x2 - x1 > size or y2 - y1 > size) else cv2.INTER_LINEAR
     crops = np.empty((len(frames), size, size, 3), np.uint8)
