@@ -5,17 +5,23 @@ refused before its content is read.
 """
 
 import lzma
+import re
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from lightvad.errors import LightvadError
 
-DAMAGE = (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+DAMAGE = (
+    OSError, EOFError, ValueError, RuntimeError, OverflowError, struct.error,
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""What the standard library raises on archives that are cut off, damaged, encrypted or no archives at all."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +35,17 @@ class Limits:
 LIMITS = Limits()
 
 
-def members(path: Path, wanted: Callable[[str], bool], *, limits: Limits = LIMITS) -> Iterator[tuple[str, bytes]]:
-    """Yield (name, content) of the wanted files of an archive, in the order in which they are stored.
+def members(path: Path, pattern: re.Pattern[str], *, limits: Limits = LIMITS) -> Iterator[tuple[re.Match[str], bytes]]:
+    """Yield the files of an archive whose name `pattern` finds, in the order in which they are stored.
 
     Args:
         path: `.zip`, or a `.tar` with any compression.
-        wanted: says by the name of a member, e.g. `ped2/training/frames/01/000.jpg`, whether it is to be read. Members
-            that are not wanted are checked all the same.
+        pattern: searched in the name of a member, e.g. `ped2/training/frames/01/000.jpg`. Members that are not wanted
+            are checked all the same.
         limits: sizes above which the archive is refused.
+
+    Yields:
+        The match, whose `string` is the member's name, and the content.
 
     Raises:
         LightvadError: the archive is missing, truncated or not an archive, or holds a member that is unsafe or too big.
@@ -44,7 +53,7 @@ def members(path: Path, wanted: Callable[[str], bool], *, limits: Limits = LIMIT
     guard = _Guard(path, limits)
     read = _zip_members if path.suffix == ".zip" else _tar_members
     try:
-        yield from read(path, wanted, guard)
+        yield from read(path, pattern, guard)
     except DAMAGE as error:
         after = f" after {guard.last}" if guard.last else ""
         message = f"{path}: truncated or not an archive{after} ({error}); delete it and run `lightvad fetch` again"
@@ -78,25 +87,25 @@ class _Guard:
         self.last = name
 
 
-def _tar_members(path: Path, wanted: Callable[[str], bool], guard: _Guard) -> Iterator[tuple[str, bytes]]:
+def _tar_members(path: Path, pattern: re.Pattern[str], guard: _Guard) -> Iterator[tuple[re.Match[str], bytes]]:
     # "r|*" reads forward only: one pass over a compressed archive, whatever the order of its members.
     with tarfile.open(path, "r|*") as archive:
         for member in archive:
             guard.check(member.name, member.size, special=not (member.isfile() or member.isdir()))
-            if member.isfile() and wanted(member.name):
+            if member.isfile() and (found := pattern.search(member.name)):
                 file = archive.extractfile(member)
                 content = file.read() if file else b""
                 if len(content) != member.size:
                     message = f"{len(content)} of {member.size} bytes"
                     raise EOFError(message)
-                yield member.name, content
+                yield found, content
 
 
-def _zip_members(path: Path, wanted: Callable[[str], bool], guard: _Guard) -> Iterator[tuple[str, bytes]]:
+def _zip_members(path: Path, pattern: re.Pattern[str], guard: _Guard) -> Iterator[tuple[re.Match[str], bytes]]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             kind = stat.S_IFMT(member.external_attr >> 16)
             special = kind not in (0, stat.S_IFREG, stat.S_IFDIR)
             guard.check(member.filename, member.file_size, special=special)
-            if not member.is_dir() and wanted(member.filename):
-                yield member.filename, archive.read(member)
+            if not member.is_dir() and (found := pattern.search(member.filename)):
+                yield found, archive.read(member)

@@ -3,10 +3,9 @@
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pooch
@@ -113,12 +112,12 @@ def _fetch_one(source: Source, path: Path, mirror: str | None) -> Path:
         return _checked(path, source)
     origin = _in_mirror(source, mirror) if mirror is not None else None
     if isinstance(origin, Path):
-        _check_bytes(origin, source, remedy="put the right file into the mirror", what=str(origin), hashed=False)
+        _check_bytes(origin, source, remedy="put the right file into the mirror")
         say(f"fetch {source.file}: copy from {origin}")
+        # A copy, not a hard link: a mirror must not change when somebody edits a file under data/raw.
         with atomic_path(path) as temporary:
             shutil.copyfile(origin, temporary)
-            _check_bytes(temporary, source, remedy="put the right file into the mirror", what=str(origin))
-        return path
+        return _checked(path, source)
     url = origin or source.url
     if url is None:
         place = f" in the mirror {mirror}" if mirror is not None else ""
@@ -182,41 +181,56 @@ def _download(url: str, source: Source, path: Path) -> None:
             path.name, downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=MIB // 4, timeout=TIMEOUT)
         )
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(_first_cause(error)).split())
         message = f"{path}: download from {url} failed ({reason}); try again, or give a folder that has it: MIRROR=..."
         raise LightvadError(message) from error
     finally:
         bar.close()
+    path.chmod(0o644)  # pooch leaves the rights of its temporary file: nobody but the owner
     _checked(path, source)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What it all began with: the layers of the HTTP library bury "name not known" under their own words."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 class _DownloadProgress:
     """What pooch tells its progress bar, as steps of a MiB on ours."""
 
     def __init__(self, source: Source) -> None:
-        self.total = source.size
+        self._size = source.size
         self._received = 0
         self._shown = 0
-        self._steps: Iterator[Any] = self._begin(source)
+        self._steps = track(count(), total=-(-source.size // MIB), what=f"fetch {source.file}", unit="MiB")
 
-    def _begin(self, source: Source) -> Iterator[Any]:
-        mib = -(-source.size // MIB)
-        return track(count(), total=mib, what=f"fetch {source.file}", unit="MiB")
+    @property
+    def total(self) -> int:
+        """Bytes of the file."""
+        return self._size
+
+    @total.setter
+    def total(self, announced: int) -> None:
+        """Pooch says how many bytes the server announces whenever it begins, also when it tries again."""
+        self.reset()
 
     def update(self, received: int) -> None:
         """`received` more bytes have come."""
-        self._received = min(self._received + received, self.total)
+        self._received = min(self._received + received, self._size)
         while self._shown < self._received // MIB:
             next(self._steps)
             self._shown += 1
 
     def reset(self) -> None:
-        """Pooch starts the count again to fill its bar; ours only moves forward."""
+        """Count from 0 again; what is shown does not go back."""
         self._received = 0
 
     def close(self) -> None:
         """The download has ended, well or not."""
-        self._steps.close()  # type: ignore[attr-defined]
+        if isinstance(self._steps, Generator):
+            self._steps.close()
 
 
 def _checked(path: Path, source: Source) -> Path:
@@ -224,16 +238,15 @@ def _checked(path: Path, source: Source) -> Path:
     if not path.is_file():
         message = f"{path}: missing; run `lightvad fetch` again, with a network or MIRROR=..."
         raise LightvadError(message)
-    _check_bytes(path, source, remedy="delete it and run `lightvad fetch` again", what=str(path))
+    _check_bytes(path, source, remedy="delete it and run `lightvad fetch` again")
     return path
 
 
-def _check_bytes(path: Path, source: Source, *, remedy: str, what: str, hashed: bool = True) -> None:
-    """Check size and, where `hashed`, sha256 of `path`; `what` names the file in the message."""
+def _check_bytes(path: Path, source: Source, *, remedy: str) -> None:
     size = path.stat().st_size
     if size != source.size:
-        message = f"{what}: {size} bytes, {source.size} expected (sha256 {source.sha256}); {remedy}"
+        message = f"{path}: {size} bytes, {source.size} expected (sha256 {source.sha256}); {remedy}"
         raise LightvadError(message)
-    if hashed and (found := sha256_of(path)) != source.sha256:
-        message = f"{what}: sha256 {found}, {source.sha256} expected; {remedy}"
+    if (found := sha256_of(path)) != source.sha256:
+        message = f"{path}: sha256 {found}, {source.sha256} expected; {remedy}"
         raise LightvadError(message)

@@ -15,7 +15,7 @@ RANGE = re.compile(r"(\d+)\s*(?::\s*(\d+))?")
 
 def labels_from_masks(masks: np.ndarray) -> np.ndarray:
     """Frame labels int8 (T,) of pixel masks bool (T, H, W): 1 where any pixel is abnormal."""
-    return masks.reshape(len(masks), -1).any(1).astype(np.int8)
+    return np.asarray(masks.any(axis=(1, 2)), dtype=np.int8)
 
 
 def labels_from_ranges(ranges: Sequence[tuple[int, int]], frames: int) -> np.ndarray:
@@ -74,7 +74,7 @@ def check_ranges(labels: Mapping[str, np.ndarray], ranges: Sequence[Sequence[tup
         raise LightvadError(message)
     for (clip, found), spans in zip(sorted(labels.items()), ranges, strict=True):
         differs = np.flatnonzero(found != labels_from_ranges(spans, len(found)))
-        if len(differs) or max(last for _, last in spans) > len(found):
+        if len(differs) or max((last for _, last in spans), default=0) > len(found):
             place = f"frame {differs[0]}" if len(differs) else f"the end ({len(found)} frames)"
             message = f"{where}: differs from the pixel masks of clip {clip} at {place}; get the dataset's files again"
             raise LightvadError(message)

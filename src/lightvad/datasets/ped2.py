@@ -8,6 +8,7 @@ Masks of the last two come from `ped2_gt_masks.npz`. A frame is abnormal where i
 against the publisher's ranges (`UCSDped2.m`) wherever that file is at hand.
 """
 
+import math
 import re
 import shutil
 import zipfile
@@ -41,17 +42,17 @@ SOURCES = {
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 MEMBER = re.compile(
     r"(?:^|/)(?:"
-    r"UCSDped2/(?P<folder>Train|Test)/(?:Train|Test)(?P<tif_clip>\d{3})/(?P<tif>\d+)\.tif"
-    r"|UCSDped2/Test/Test(?P<mask_clip>\d{3})_gt/(?P<mask>\d+)\.bmp"
-    r"|(?P<frames>training|testing)/frames/(?P<jpg_clip>\d+)/(?P<jpg>\d+)\.jpg"
-    r"|(?P<videos>training|testing)/(?P<mp4_clip>\d+)\.mp4"
+    r"UCSDped2/(?P<folder>Train|Test)/(?:Train|Test)(?P<tif_clip>\d{3})/(?P<tif>\d{1,6})\.tif"
+    r"|UCSDped2/Test/Test(?P<mask_clip>\d{3})_gt/(?P<mask>\d{1,6})\.bmp"
+    r"|(?P<frames>training|testing)/frames/(?P<jpg_clip>\d{1,3})/(?P<jpg>\d{1,6})\.jpg"
+    r"|(?P<videos>training|testing)/(?P<mp4_clip>\d{1,3})\.mp4"
     r"|(?P<ranges>UCSDped2\.m)"
     r")$"
 )
 
 
 @dataclass
-class Raw:
+class Content:
     """What the archives hold, by clip name: encoded images by frame number as published, videos, masks, ranges."""
 
     images: dict[str, dict[int, bytes]] = field(default_factory=lambda: defaultdict(dict))
@@ -74,7 +75,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
     content = _read(files)
     names = _clip_names(content, dataset, raw)
     clips = [
-        _write_clip(root, name, content, fps=dataset.fps, source=SOURCES[layout])
+        _write_clip(root, name, content, fps=dataset.fps, source=SOURCES.get(layout, layout), raw=raw)
         for name in track(names, total=len(names), what=f"prepare {dataset.name}", unit="clips")
     ]
     _check_frames(clips, dataset, raw)
@@ -89,36 +90,32 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
     write_table(root / "index.parquet", index_of(clips), INDEX)
 
 
-def _read(files: list[Path]) -> Raw:
+def _read(files: list[Path]) -> Content:
     """Read the files of a layout; the whole dataset is 0.1 to 0.3 GB of encoded images, so it is kept in memory."""
-    content = Raw()
+    content = Content()
     for path in files:
         if path.suffix == ".npz":
             content.masks = _packed_masks(path)
         elif path.suffix == ".m":
-            content.ranges = path.read_text()
+            content.ranges = path.read_text("latin-1")
         else:
             _read_archive(path, content)
     return content
 
 
-def _read_archive(path: Path, content: Raw) -> None:
-    for name, encoded in members(path, lambda name: MEMBER.search(name) is not None):
-        found = MEMBER.search(name)
-        assert found is not None  # noqa: S101 - only such members were asked for
-        where = f"{path}: {name}"
+def _read_archive(path: Path, content: Content) -> None:
+    for found, encoded in members(path, MEMBER):
         if found["tif"]:
             clip = _clip_name(found["folder"], found["tif_clip"])
-            content.images[clip][int(found["tif"])] = _as_png(encoded, where)
+            content.images[clip][int(found["tif"])] = _as_png(encoded, f"{path}: {found.string}")
         elif found["mask"]:
             content.mask_images[_clip_name("Test", found["mask_clip"])][int(found["mask"])] = encoded
         elif found["jpg"]:
-            decode_image(encoded, where)
             content.images[_clip_name(found["frames"], found["jpg_clip"])][int(found["jpg"])] = encoded
         elif found["videos"]:
             content.videos[_clip_name(found["videos"], found["mp4_clip"])] = encoded
         else:
-            content.ranges = encoded.decode()
+            content.ranges = encoded.decode("latin-1")
 
 
 def _clip_name(split: str, number: str) -> str:
@@ -128,27 +125,27 @@ def _clip_name(split: str, number: str) -> str:
 
 def _as_png(encoded: bytes, where: str) -> bytes:
     """A gray .tif as PNG with the same pixels."""
-    decode_image(encoded, where)
+    decode_image(encoded, where)  # raises where it is cut off
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
-    return cv2.imencode(".png", image)[1].tobytes()
+    return cv2.imencode(".png", np.asarray(image))[1].tobytes()
 
 
 def _packed_masks(path: Path) -> dict[str, np.ndarray]:
     """Masks bool (T, H, W) by clip from an `.npz` with bit-packed arrays `01`, `02`, ... and their `shapes`."""
+    masks: dict[str, np.ndarray] = {}
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = sorted(name for name in archive.files if name != "shapes")
-            shapes = [tuple(int(side) for side in shape) for shape in archive["shapes"]]
-            return {
-                _clip_name("Test", name): np.unpackbits(archive[name], count=int(np.prod(shape))).reshape(shape) > 0
-                for name, shape in zip(names, shapes, strict=True)
-            }
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            for name, shape in zip(names, archive["shapes"].tolist(), strict=True):
+                bits = np.unpackbits(archive[name])
+                masks[_clip_name("Test", name)] = bits[: math.prod(shape)].reshape(shape).astype(bool)
+    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         message = f"{path}: damaged masks ({error}); delete it and run `lightvad fetch` again"
         raise LightvadError(message) from error
+    return masks
 
 
-def _clip_names(content: Raw, dataset: Dataset, raw: Path) -> list[str]:
+def _clip_names(content: Content, dataset: Dataset, raw: Path) -> list[str]:
     """The names of all clips, `Test001` to `TrainNNN`, after their number has been checked.
 
     Raises:
@@ -171,7 +168,7 @@ def _clip_names(content: Raw, dataset: Dataset, raw: Path) -> list[str]:
     return sorted(found)
 
 
-def _write_clip(root: Path, name: str, content: Raw, *, fps: float, source: str) -> Clip:
+def _write_clip(root: Path, name: str, content: Content, *, fps: float, source: str, raw: Path) -> Clip:
     """Write one clip: a zip of images, or the video as it is."""
     split = "train" if name.startswith("Train") else "test"
     if name in content.videos:
@@ -180,10 +177,10 @@ def _write_clip(root: Path, name: str, content: Raw, *, fps: float, source: str)
         video = VideoFrames(path)
         height, width, _ = video[0].shape
         return Clip(name, split, len(video), height, width, fps, source)
-    frames = _in_order(name, content.images[name], "frame")
-    sizes = {decode_image(encoded, f"clip {name}").shape[:2] for encoded in frames}
+    frames = _in_order(f"{raw}: clip {name}", content.images[name], "frame")
+    sizes = {decode_image(image, f"{raw}: clip {name}, frame {t}").shape[:2] for t, image in enumerate(frames)}
     if len(sizes) > 1:
-        message = f"clip {name}: frames of different sizes ({sorted(sizes)}); get the dataset's files again"
+        message = f"{raw}: clip {name}: frames of different sizes ({sorted(sizes)}); get the dataset's files again"
         raise LightvadError(message)
     suffix = "png" if frames[0].startswith(b"\x89PNG") else "jpg"
     write_zip_clip(root / split / f"{name}.zip", ((f"{t:05d}.{suffix}", image) for t, image in enumerate(frames)))
@@ -191,7 +188,7 @@ def _write_clip(root: Path, name: str, content: Raw, *, fps: float, source: str)
     return Clip(name, split, len(frames), height, width, fps, source)
 
 
-def _in_order(clip: str, images: dict[int, bytes], what: str) -> list[bytes]:
+def _in_order(where: str, images: dict[int, bytes], what: str) -> list[bytes]:
     """Images in the order of their numbers, which start at 0 or 1 and leave nothing out.
 
     Raises:
@@ -200,7 +197,7 @@ def _in_order(clip: str, images: dict[int, bytes], what: str) -> list[bytes]:
     first = min(images)
     missing = set(range(min(first, 1), max(images) + 1)) - set(images)
     if missing:
-        message = f"clip {clip}: {what} {min(missing)} is missing ({len(images)} found); run `lightvad fetch` again"
+        message = f"{where}: {what} {min(missing)} is missing ({len(images)} found); run `lightvad fetch` again"
         raise LightvadError(message)
     return [images[number] for number in sorted(images)]
 
@@ -217,15 +214,16 @@ def _check_frames(clips: list[Clip], dataset: Dataset, raw: Path) -> None:
             raise LightvadError(message)
 
 
-def _masks(clip: Clip, content: Raw, raw: Path) -> np.ndarray:
+def _masks(clip: Clip, content: Content, raw: Path) -> np.ndarray:
     """The pixel masks of a test clip: bool (T, H, W).
 
     Raises:
         LightvadError: there are none, or they do not fit the clip's frames.
     """
     if clip.name in content.mask_images:
-        images = _in_order(clip.name, content.mask_images[clip.name], "mask")
-        masks = np.stack([decode_image(image, f"{raw}: mask of clip {clip.name}").any(2) for image in images])
+        images = _in_order(f"{raw}: clip {clip.name}", content.mask_images[clip.name], "mask")
+        where = f"{raw}: clip {clip.name}, mask"
+        masks = np.stack([decode_image(image, f"{where} {t}").any(2) for t, image in enumerate(images)])
     elif clip.name in content.masks:
         masks = content.masks[clip.name]
     else:
