@@ -1,0 +1,1 @@
+"""What scores are worth and what they cost: AUC, RBDC and TBDC, speed, complexity."""
