@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from lightvad.errors import LightvadError
 
@@ -87,9 +88,23 @@ class _Guard:
         self.last = name
 
 
+DAMAGED_HEADER = (tarfile.TruncatedHeaderError, tarfile.InvalidHeaderError)  # type: ignore[attr-defined]
+
+
+class _StrictHeader(tarfile.TarInfo):
+    """`tarfile` takes a header that is cut off or damaged for the end of the archive; here it is an error."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(tarfile_)
+        except DAMAGED_HEADER as error:
+            raise tarfile.ReadError(str(error)) from error
+
+
 def _tar_members(path: Path, pattern: re.Pattern[str], guard: _Guard) -> Iterator[tuple[re.Match[str], bytes]]:
     # "r|*" reads forward only: one pass over a compressed archive, whatever the order of its members.
-    with tarfile.open(path, "r|*") as archive:
+    with tarfile.open(path, "r|*", tarinfo=_StrictHeader) as archive:
         for member in archive:
             guard.check(member.name, member.size, special=not (member.isfile() or member.isdir()))
             if member.isfile() and (found := pattern.search(member.name)):

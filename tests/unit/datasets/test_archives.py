@@ -100,6 +100,23 @@ def test_a_truncated_archive_is_one_line_that_names_it(tmp_path: Path, name: str
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("length", [700, 1024, 1100, 1600])
+def test_a_tar_that_ends_in_a_header_or_a_member_is_truncated(tmp_path: Path, length: int) -> None:
+    path = write_archive(tmp_path / "x.tar", {"1": b"x", "2": b"y"})  # headers at 0, 512 and 1536
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(LightvadError, match="truncated"):
+        read(path)
+
+
+def test_a_tar_with_a_damaged_header_does_not_end_there(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "x.tar", {"1": b"x", "2": b"y"})
+    content = bytearray(path.read_bytes())
+    content[1536] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(LightvadError, match=r"truncated or not an archive after 1 \(bad checksum\)"):
+        read(path)
+
+
 @pytest.mark.parametrize("name", ["x.tar", "x.zip"])
 def test_what_is_no_archive_or_not_there_is_one_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(LightvadError, match="run `lightvad fetch` again"):
