@@ -133,6 +133,10 @@ class Block:
     rows: list[list[str]] = field(default_factory=list)
     measured: list[bool] = field(default_factory=list)
 
+    def groups(self) -> list[tuple[str, int]]:
+        """The metrics above the columns, each with the number of columns that it spans."""
+        return [(group, len(list(own))) for group, own in groupby(self.columns, key=lambda column: column.group)]
+
 
 def blocks_of(lines: Sequence[Line], table: Table, titles: Mapping[str, str], *, ranges: bool = True) -> list[Block]:
     """Arrange the lines of a table's CSV for print, one block for each dataset, percent with one decimal.

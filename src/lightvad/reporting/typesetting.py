@@ -1,7 +1,6 @@
 """A table's blocks as Markdown, LaTeX (booktabs) and on the terminal."""
 
 from collections.abc import Sequence
-from itertools import groupby
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -45,8 +44,7 @@ def latex(title: str, blocks: Sequence[Block], caption: Sequence[str]) -> str:
         block, shared = folded(wide)
         said.append(f"{wide.title}: {shared}.")
         layout = "".join("r" if column.numeric else "l" for column in block.columns)
-        groups = [(group, len(list(own))) for group, own in groupby(column.group for column in block.columns)]
-        head = " & ".join(rf"\multicolumn{{{size}}}{{c}}{{{_escaped(group)}}}" for group, size in groups)
+        head = " & ".join(rf"\multicolumn{{{size}}}{{c}}{{{_escaped(group)}}}" for group, size in block.groups())
         bodies.append(rf"\begin{{tabular}}{{{layout}}}")
         bodies += [
             r"\toprule",

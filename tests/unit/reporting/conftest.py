@@ -53,6 +53,7 @@ def write_configuration(root: Path, repository: Path) -> None:
     for name, title, fps in (("plaza", "Plaza", 25), ("ped2", "UCSD Ped2", 10)):
         text = DATASET.format(name=name, title=title, fps=fps, note=NOTES[name])
         write_text(root / "config" / "datasets" / f"{name}.yaml", text)
+    write_text(root / "config" / "budgets" / f"{BUDGET}.yaml", f"name: {BUDGET}\ntitle: made-up numbers\n")
 
 
 def write_clips(root: Path, dataset: str) -> None:

@@ -1,0 +1,174 @@
+"""The report page: one HTML file that shows every table and figure, and what each number was made from."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from lightvad.artifacts.documents import read_csv
+from lightvad.config import Experiment, Project
+from lightvad.errors import LightvadError
+from lightvad.layout import Run, figures_folder, tables_folder
+from lightvad.reporting.captions import data_note, figure_caption, speed_sentences, table_caption
+from lightvad.reporting.results import document, finished, recorded
+from lightvad.reporting.selection import Shown, complexity_runs, report_runs, timed_row
+from lightvad.reporting.speed_factors import SCOPES, rate, speed_rows
+from lightvad.reporting.tables import Block, blocks_of
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table as the page shows it."""
+
+    name: str
+    title: str
+    blocks: Sequence[Block]
+    caption: Sequence[str]
+
+
+@dataclass(frozen=True)
+class FigureView:
+    """A figure as the page shows it; `image` is its PNG in base64."""
+
+    name: str
+    title: str
+    image: str
+    caption: Sequence[str]
+    wide: bool
+
+
+def page(
+    project: Project,
+    experiments: Sequence[Experiment],
+    *,
+    datasets: tuple[str, ...],
+    budget: str,
+    seeds: tuple[int, ...],
+    root: Path,
+) -> str:
+    """The page's HTML; it refers to no other file.
+
+    Raises:
+        LightvadError: a table, a figure or a run's document is missing; the line says what to run.
+    """
+    shown = [Shown(project, experiment, datasets, budget, seeds, root) for experiment in experiments]
+    runs = report_runs(experiments, datasets=datasets, budget=budget, seeds=seeds)
+    timed = complexity_runs(experiments, datasets=datasets, budget=budget, seeds=seeds)
+    environment = Environment(
+        loader=PackageLoader("lightvad.reporting"),
+        autoescape=select_autoescape(["html.j2"], default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        datasets=[(project.dataset(name).title, name, data_note(project.dataset(name))) for name in datasets],
+        budget=project.budget(budget),
+        seeds=", ".join(map(str, seeds)),
+        devices=recorded(root, runs, "device"),
+        date=finished(root, runs),
+        papers=[experiment.title for experiment in experiments],
+        factors=[sentence for one in shown for sentence in factors_of(one)],
+        complexity=[_complexity(root, run) for run in timed],
+        speed=[_speed_line(run.dataset, row) for run in timed for row in speed_rows(root, run)],
+        tables=[table for one in shown for table in tables_of(one)],
+        figures=[figure for one in shown for figure in figures_of(one)],
+        records=[(run, _record(root, run)) for run in runs],
+    )
+
+
+def factors_of(shown: Shown) -> list[str]:
+    """The student's speed factors, once for each paper."""
+    entries = [*shown.experiment.figures.values(), *shown.experiment.tables.values()]
+    found = [speed_sentences(shown, entry.rows) for entry in entries if timed_row(entry.rows) is not None]
+    return max(found, key=len, default=[])
+
+
+def tables_of(shown: Shown) -> list[TableView]:
+    """The tables of one paper, from their CSV."""
+    titles = {name: shown.project.dataset(name).title for name in shown.datasets}
+    folder = tables_folder(shown.datasets, shown.budget, shown.experiment.name)
+    views = []
+    for number, table in shown.experiment.tables.items():
+        lines = read_csv(_present(shown.root, folder / f"table{number}.csv"))
+        views.append(
+            TableView(f"Table {number}", table.title, blocks_of(lines, table, titles), table_caption(shown, table))
+        )
+    return views
+
+
+def figures_of(shown: Shown) -> list[FigureView]:
+    """The figures of one paper; those drawn from the same numbers are shown once, under both names."""
+    folder = figures_folder(shown.datasets, shown.budget, shown.experiment.name)
+    same: dict[str, list[str]] = {}
+    for number in shown.experiment.figures:
+        content = _present(shown.root, folder / f"figure{number}.csv").read_text()
+        same.setdefault(content, []).append(number)
+    views = []
+    for numbers in same.values():
+        image = _present(shown.root, folder / f"figure{numbers[0]}.png").read_bytes()
+        figures = [shown.experiment.figures[number] for number in numbers]
+        name = f"Figure{'s' if len(numbers) > 1 else ''} {' and '.join(numbers)}"
+        title = "; ".join(dict.fromkeys(figure.title for figure in figures))
+        caption = figure_caption(shown, figures[0])
+        views.append(
+            FigureView(name, title, base64.b64encode(image).decode(), caption, figures[0].kind == "anomaly_maps")
+        )
+    return views
+
+
+def _present(root: Path, path: Path) -> Path:
+    if not (root / path).is_file():
+        message = f"{path}: missing; run `snakemake --cores 2 {path}`"
+        raise LightvadError(message)
+    return root / path
+
+
+def _complexity(root: Path, run: Run) -> dict[str, str]:
+    content = document(root, run, "complexity.json")
+    return {
+        "method": f"{run.method}/{run.variant}",
+        "dataset": run.dataset,
+        "parameters": f"{content['parameters']:,}",
+        "gflops": f"{content['gflops']:.2f}",
+        "input": " x ".join(str(side) for side in content["input"]),
+    }
+
+
+def _speed_line(dataset: str, row: Any) -> dict[str, str]:
+    objects = row.get("objects_per_frame")
+    return {
+        "dataset": dataset,
+        "method": str(row["method"]),
+        "scope": SCOPES[row["scope"]],
+        "engine": f"{row['engine']}, {row['precision']}",
+        "batch": str(row["batch"]),
+        "fps": rate(float(row["fps_median"])),
+        "p50": f"{float(row['latency_ms_p50']):.2f}",
+        "p95": f"{float(row['latency_ms_p95']):.2f}",
+        "detector": str(row.get("detector") or "-"),
+        "objects": f"{float(objects):.1f}" if objects else "-",
+        "device": str(row["device"]),
+    }
+
+
+def _record(root: Path, run: Run) -> list[dict[str, str]]:
+    """The stages of a run: digests, device, cost, and the number of checksummed inputs."""
+    stages = document(root, run, "record.json")["stages"]
+    return [
+        {
+            "stage": name,
+            "config": stage["config_digest"][:12],
+            "code": stage["code_digest"][:12],
+            "inputs": str(len(stage["inputs"])),
+            "device": str(stage["device"]),
+            "precision": str(stage["precision"]),
+            "seconds": f"{float(stage['seconds']):,.1f}",
+            "memory": f"{float(stage['peak_memory_mb']):,.0f}",
+            "command": str(stage.get("command", "")),
+        }
+        for name, stage in stages.items()
+    ]

@@ -1,0 +1,20 @@
+"""From tables and figures to one HTML page that needs no other file."""
+
+from pathlib import Path
+
+from lightvad.artifacts.atomic import write_text
+from lightvad.config import Project
+from lightvad.layout import report_path
+from lightvad.reporting.report import page
+
+
+def run(project: Project, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...], root: Path) -> None:
+    """Write results/report/DATASETS/BUDGET/index.html with every table and figure of every experiment file.
+
+    Raises:
+        LightvadError: a table, a figure or a run's document is missing.
+    """
+    names = sorted(path.stem for path in (project.root / "config" / "experiments").glob("*.yaml"))
+    experiments = [project.experiment(name) for name in names]
+    content = page(project, experiments, datasets=datasets, budget=budget, seeds=seeds, root=root)
+    write_text(root / report_path(datasets, budget), content)
