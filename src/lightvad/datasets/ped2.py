@@ -15,6 +15,7 @@ import zipfile
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -31,6 +32,8 @@ from lightvad.errors import LightvadError
 from lightvad.progress import track
 from lightvad.video.clips import Clip, decode_image, index_of, write_zip_clip
 from lightvad.video.decoding import VideoFrames
+
+Item = TypeVar("Item")
 
 SOURCES = {
     "official": "official .tif frames, stored losslessly as PNG",
@@ -51,11 +54,18 @@ MEMBER = re.compile(
 )
 
 
+class Image(NamedTuple):
+    """A whole image: its file as it will be stored, height and width."""
+
+    encoded: bytes
+    size: tuple[int, int]
+
+
 @dataclass
 class Content:
-    """What the archives hold, by clip name: encoded images by frame number as published, videos, masks, ranges."""
+    """What the archives hold, by clip name: images by frame number as published, videos, masks, ranges."""
 
-    images: dict[str, dict[int, bytes]] = field(default_factory=lambda: defaultdict(dict))
+    images: dict[str, dict[int, Image]] = field(default_factory=lambda: defaultdict(dict))
     videos: dict[str, bytes] = field(default_factory=dict)
     mask_images: dict[str, dict[int, bytes]] = field(default_factory=lambda: defaultdict(dict))
     masks: dict[str, np.ndarray] = field(default_factory=dict)
@@ -72,7 +82,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
     (root / "index.parquet").unlink(missing_ok=True)
     for folder in ("train", "test", "masks"):
         shutil.rmtree(root / folder, ignore_errors=True)
-    content = _read(files)
+    content = _read(files, total=_files_of(layout, dataset))
     names = _clip_names(content, dataset, raw)
     clips = [
         _write_clip(root, name, content, fps=dataset.fps, source=SOURCES.get(layout, layout), raw=raw)
@@ -90,32 +100,40 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
     write_table(root / "index.parquet", index_of(clips), INDEX)
 
 
-def _read(files: list[Path]) -> Content:
+def _files_of(layout: str, dataset: Dataset) -> int:
+    """How many files the archives of a layout hold, for the progress."""
+    frames = sum(dataset.frames.values())
+    masks_and_ranges = dataset.frames.get("test", 0) + 1
+    return {"official": frames + masks_and_ranges, "jpeg": frames}.get(layout, sum(dataset.clips.values()))
+
+
+def _read(files: list[Path], *, total: int) -> Content:
     """Read the files of a layout; the whole dataset is 0.1 to 0.3 GB of encoded images, so it is kept in memory."""
     content = Content()
+    archives = []
     for path in files:
         if path.suffix == ".npz":
             content.masks = _packed_masks(path)
         elif path.suffix == ".m":
             content.ranges = path.read_text("latin-1")
         else:
-            _read_archive(path, content)
-    return content
-
-
-def _read_archive(path: Path, content: Content) -> None:
-    for found, encoded in members(path, MEMBER):
+            archives.append(path)
+    stored = ((path, found, encoded) for path in archives for found, encoded in members(path, MEMBER))
+    for path, found, encoded in track(stored, total=total, what="read the archives", unit="files"):
+        where = f"{path}: {found.string}"
         if found["tif"]:
             clip = _clip_name(found["folder"], found["tif_clip"])
-            content.images[clip][int(found["tif"])] = _as_png(encoded, f"{path}: {found.string}")
+            content.images[clip][int(found["tif"])] = _as_png(encoded, where)
         elif found["mask"]:
             content.mask_images[_clip_name("Test", found["mask_clip"])][int(found["mask"])] = encoded
         elif found["jpg"]:
-            content.images[_clip_name(found["frames"], found["jpg_clip"])][int(found["jpg"])] = encoded
+            size = decode_image(encoded, where).shape[:2]
+            content.images[_clip_name(found["frames"], found["jpg_clip"])][int(found["jpg"])] = Image(encoded, size)
         elif found["videos"]:
             content.videos[_clip_name(found["videos"], found["mp4_clip"])] = encoded
         else:
             content.ranges = encoded.decode("latin-1")
+    return content
 
 
 def _clip_name(split: str, number: str) -> str:
@@ -123,11 +141,12 @@ def _clip_name(split: str, number: str) -> str:
     return f"{SPLITS[split.lower()].capitalize()}{int(number):03d}"
 
 
-def _as_png(encoded: bytes, where: str) -> bytes:
-    """A gray .tif as PNG with the same pixels."""
-    decode_image(encoded, where)  # raises where it is cut off
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
-    return cv2.imencode(".png", np.asarray(image))[1].tobytes()
+def _as_png(encoded: bytes, where: str) -> Image:
+    """A .tif as PNG with the same pixels, gray where its colours are equal."""
+    image = decode_image(encoded, where)
+    gray = image[..., 0]
+    same = gray if (image == gray[..., None]).all() else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return Image(cv2.imencode(".png", same)[1].tobytes(), gray.shape)
 
 
 def _packed_masks(path: Path) -> dict[str, np.ndarray]:
@@ -178,17 +197,18 @@ def _write_clip(root: Path, name: str, content: Content, *, fps: float, source: 
         height, width, _ = video[0].shape
         return Clip(name, split, len(video), height, width, fps, source)
     frames = _in_order(f"{raw}: clip {name}", content.images[name], "frame")
-    sizes = {decode_image(image, f"{raw}: clip {name}, frame {t}").shape[:2] for t, image in enumerate(frames)}
+    sizes = {frame.size for frame in frames}
     if len(sizes) > 1:
         message = f"{raw}: clip {name}: frames of different sizes ({sorted(sizes)}); get the dataset's files again"
         raise LightvadError(message)
-    suffix = "png" if frames[0].startswith(b"\x89PNG") else "jpg"
-    write_zip_clip(root / split / f"{name}.zip", ((f"{t:05d}.{suffix}", image) for t, image in enumerate(frames)))
+    suffix = "png" if frames[0].encoded.startswith(b"\x89PNG") else "jpg"
+    images = ((f"{t:05d}.{suffix}", frame.encoded) for t, frame in enumerate(frames))
+    write_zip_clip(root / split / f"{name}.zip", images)
     height, width = sizes.pop()
     return Clip(name, split, len(frames), height, width, fps, source)
 
 
-def _in_order(where: str, images: dict[int, bytes], what: str) -> list[bytes]:
+def _in_order(where: str, images: dict[int, Item], what: str) -> list[Item]:
     """Images in the order of their numbers, which start at 0 or 1 and leave nothing out.
 
     Raises:

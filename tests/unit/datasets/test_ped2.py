@@ -219,7 +219,10 @@ def cut(name: str) -> Callable[[Files], None]:
 
 
 BAD_JPEG = {
-    "cut frame": (cut("ped2/testing/frames/02/003.jpg"), "clip Test002, frame 3: truncated or not an image"),
+    "cut frame": (
+        cut("ped2/testing/frames/02/003.jpg"),
+        "ped2_testing_jpeg.tar: ped2/testing/frames/02/003.jpg: truncated or not an image",
+    ),
     "no frame": (without("ped2/training/frames/01/002.jpg"), r"clip Train001: frame 2 is missing"),
     "no last frame": (
         without("ped2/training/frames/02/003.jpg"),
