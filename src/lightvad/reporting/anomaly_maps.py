@@ -14,7 +14,7 @@ from lightvad.config import Dataset, Figure
 from lightvad.errors import LightvadError
 from lightvad.reporting.selection import Shown
 from lightvad.reporting.shown_frames import FrameStrip
-from lightvad.reporting.style import colour_of
+from lightvad.reporting.style import colour_of, titled
 
 COLUMNS = ["dataset", "clip", "frame", "method", "row", "column", "value"]
 WIDTH_INCHES, FRAMES = 7.0, 5
@@ -64,24 +64,30 @@ def maps_of(shown: Shown, figure: Figure, frames: Mapping[str, Sequence[tuple[st
     return pd.concat(tables, ignore_index=True)
 
 
-def draw(values: pd.DataFrame, strips: Mapping[str, Sequence[FrameStrip]], titles: Mapping[str, str]) -> Canvas:
+def draw(
+    values: pd.DataFrame,
+    strips: Mapping[str, Sequence[FrameStrip]],
+    titles: Mapping[str, str],
+    notes: Mapping[str, str],
+) -> Canvas:
     """Draw frames, and below them each method's maps, for each dataset.
 
     Args:
         values: as `maps_of` gives them.
         strips: dataset -> the frames drawn, one strip of one frame each.
-        titles: dataset -> title with its data note.
+        titles: dataset -> title.
+        notes: dataset -> what must be said of its data.
     """
     methods = list(dict.fromkeys(values["method"]))
     cell = (RIGHT - LEFT) / FRAMES
     heights = {d: cell * WIDTH_INCHES * s[0].height / s[0].width + 0.05 for d, s in strips.items()}
-    above = 0.42
+    above = 0.5
     total = sum(height * (1 + len(methods)) + above for height in heights.values())
     canvas = Canvas(figsize=(WIDTH_INCHES, total))
     top = total
     for dataset, title in titles.items():
         height = heights[dataset]
-        canvas.text(LEFT, (top - 0.06) / total, title, va="top", fontsize=8)
+        titled(canvas, title, notes[dataset], x=LEFT, y=(top - 0.05) / total)
         top -= above
         _draw_row(canvas, "frame", "#333333", [s.images[0] for s in strips[dataset]], top / total, height / total)
         for position, strip in enumerate(strips[dataset]):

@@ -2,22 +2,37 @@
 
 from collections.abc import Sequence
 
-from lightvad.config import Dataset, Figure, Table, TableRow
+from lightvad.artifacts.tables import INDEX, read_table
+from lightvad.config import Figure, Table, TableRow
+from lightvad.layout import clips_folder
 from lightvad.reporting.selection import Shown, timed_row
 from lightvad.reporting.speed_factors import factor_sentences, timings
 
 AS_PUBLISHED = "as published"
+MOST_SOURCES = 3
 
 
-def data_note(dataset: Dataset) -> str:
-    """What must be said of a dataset wherever a number of it is printed."""
-    return dataset.note or AS_PUBLISHED
+def data_note(shown: Shown, dataset: str) -> str:
+    """What must be said of a dataset wherever a number of it is printed.
+
+    The note of its configuration (synthetic, subset), then what the clip store says of where the clips came from
+    (publisher's pixels, re-encoded video): the same dataset can be prepared from several layouts.
+    """
+    note = shown.project.dataset(dataset).note.strip().rstrip(".")
+    index = read_table(shown.root / clips_folder(dataset) / "index.parquet", INDEX)
+    sources = [str(source) for source in dict.fromkeys(index["source"])]
+    told = sources if len(sources) <= MOST_SOURCES else [f"clips of {len(sources)} sources"]
+    return "; ".join(part for part in (note, *told) if part) or AS_PUBLISHED
+
+
+def titles_of(shown: Shown) -> dict[str, str]:
+    """Dataset -> its title."""
+    return {name: shown.project.dataset(name).title for name in shown.datasets}
 
 
 def data_sentences(shown: Shown) -> list[str]:
     """One sentence for each dataset."""
-    found = [shown.project.dataset(name) for name in shown.datasets]
-    return [f"Data {dataset.title} ({dataset.name}): {data_note(dataset).rstrip('.')}." for dataset in found]
+    return [f"Data {title} ({name}): {data_note(shown, name)}." for name, title in titles_of(shown).items()]
 
 
 def protocol_sentences(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
@@ -30,7 +45,7 @@ def protocol_sentences(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
         f"{shown.project.dataset(name).smoothing.plain_seconds:g} s on {name}" for name in shown.datasets
     )
     return [
-        f"Every number stands under its paper's protocol ({own}), and under plain beside it.",
+        f"Measured: under the paper's own protocol ({own}). Beside it always plain, the project's own.",
         f"Plain: centred Gaussian of {seconds}, no sentinels, single-class clips left out of the macro mean; "
         "in brackets the 95% bootstrap interval over clips.",
     ]
@@ -44,7 +59,7 @@ def absent_sentences(shown: Shown, what: str) -> list[str]:
 def seed_sentence(shown: Shown) -> str:
     """Seeds and budget in words."""
     several = len(shown.seeds) > 1
-    mean = "; mean over seeds, their range in parentheses, the widest of their intervals" if several else ""
+    mean = "; mean over seeds, the widest of their intervals (each range: Markdown, CSV)" if several else ""
     return f"Budget {shown.budget}; seed{'s' if several else ''} {', '.join(map(str, shown.seeds))}{mean}."
 
 
@@ -92,7 +107,7 @@ def figure_caption(shown: Shown, figure: Figure) -> list[str]:
             *data,
         ]
     reported = figure.reported is not None and len(shown.absent()) < len(shown.datasets)
-    hollow = f"Hollow: reported by the papers, on a {figure.reported.device}." if figure.reported else ""
+    hollow = f"Hollow: reported by the papers, on an {figure.reported.device}." if figure.reported else ""
     return [
         *([hollow] if reported else []),
         "Filled: measured here in one process; circles model only, squares end to end (file to score).",

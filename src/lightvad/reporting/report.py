@@ -9,23 +9,23 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from lightvad.artifacts.documents import read_csv
-from lightvad.config import Experiment, Project
+from lightvad.config import Experiment, Figure, Project, Table
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, figures_folder, tables_folder
-from lightvad.reporting.captions import data_note, figure_caption, speed_sentences, table_caption
+from lightvad.reporting.captions import data_note, figure_caption, speed_sentences, table_caption, titles_of
 from lightvad.reporting.results import document, finished, recorded
 from lightvad.reporting.selection import Shown, complexity_runs, report_runs, timed_row
 from lightvad.reporting.speed_factors import SCOPES, rate, speed_rows
-from lightvad.reporting.tables import Block, blocks_of
+from lightvad.reporting.tables import Block, blocks_of, filled, folded
 
 
 @dataclass(frozen=True)
 class TableView:
-    """A table as the page shows it."""
+    """A table as the page shows it: each dataset's block with what all its measured rows share."""
 
     name: str
     title: str
-    blocks: Sequence[Block]
+    blocks: Sequence[tuple[Block, str]]
     caption: Sequence[str]
 
 
@@ -65,7 +65,7 @@ def page(
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2").render(
-        datasets=[(project.dataset(name).title, name, data_note(project.dataset(name))) for name in datasets],
+        datasets=[(title, name, data_note(shown[0], name)) for name, title in titles_of(shown[0]).items()],
         budget=project.budget(budget),
         seeds=", ".join(map(str, seeds)),
         devices=recorded(root, runs, "device"),
@@ -82,21 +82,19 @@ def page(
 
 def factors_of(shown: Shown) -> list[str]:
     """The student's speed factors, once for each paper."""
-    entries = [*shown.experiment.figures.values(), *shown.experiment.tables.values()]
+    entries: list[Table | Figure] = [*shown.experiment.figures.values(), *shown.experiment.tables.values()]
     found = [speed_sentences(shown, entry.rows) for entry in entries if timed_row(entry.rows) is not None]
     return max(found, key=len, default=[])
 
 
 def tables_of(shown: Shown) -> list[TableView]:
     """The tables of one paper, from their CSV."""
-    titles = {name: shown.project.dataset(name).title for name in shown.datasets}
     folder = tables_folder(shown.datasets, shown.budget, shown.experiment.name)
     views = []
     for number, table in shown.experiment.tables.items():
         lines = read_csv(_present(shown.root, folder / f"table{number}.csv"))
-        views.append(
-            TableView(f"Table {number}", table.title, blocks_of(lines, table, titles), table_caption(shown, table))
-        )
+        blocks = [folded(filled(block)) for block in blocks_of(lines, table, titles_of(shown), ranges=False)]
+        views.append(TableView(f"Table {number}", table.title, blocks, table_caption(shown, table)))
     return views
 
 

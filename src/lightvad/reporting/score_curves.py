@@ -17,7 +17,7 @@ from lightvad.errors import LightvadError
 from lightvad.layout import Run
 from lightvad.reporting.selection import Shown
 from lightvad.reporting.shown_frames import FrameStrip
-from lightvad.reporting.style import ABNORMAL_COLOUR, COLUMN_INCHES, METHOD_LINES, colour_of
+from lightvad.reporting.style import ABNORMAL_COLOUR, COLUMN_INCHES, METHOD_LINES, colour_of, titled
 from lightvad.smoothing import smooth_plain
 
 COLUMNS = ["dataset", "clip", "frame", "label", "method", "score", "smoothed", "drawn"]
@@ -62,20 +62,23 @@ def _scores(shown: Shown, run: Run, clip: str) -> pd.DataFrame:
     return own
 
 
-def draw(curves: pd.DataFrame, strips: Mapping[str, FrameStrip], titles: Mapping[str, str]) -> Canvas:
+def draw(
+    curves: pd.DataFrame, strips: Mapping[str, FrameStrip], titles: Mapping[str, str], notes: Mapping[str, str]
+) -> Canvas:
     """Draw frames above curves, one pair for each dataset.
 
     Args:
         curves: as `curves_of` gives them.
         strips: dataset -> the frames above its curves.
-        titles: dataset -> title with its data note.
+        titles: dataset -> title.
+        notes: dataset -> what must be said of its data.
     """
     # A strip of n frames side by side is as high as one frame of the n-th part of the width.
     heights = []
     for strip in strips.values():
         side = COLUMN_INCHES * (RIGHT - LEFT) / len(strip.frames)
         heights += [side * strip.height / strip.width, CURVE_INCHES]
-    above, below = 0.36, 0.86
+    above, below = 0.48, 0.86
     total = sum(heights) + len(titles) * (above + below)
     canvas = Canvas(figsize=(COLUMN_INCHES, total))
     top = total
@@ -83,7 +86,7 @@ def draw(curves: pd.DataFrame, strips: Mapping[str, FrameStrip], titles: Mapping
         strip_height, curve_height = heights[2 * number : 2 * number + 2]
         strip = strips[dataset]
         bottom = top - above - strip_height
-        canvas.text(LEFT, (top - 0.07) / total, f"{title}, clip {strip.clip}", va="top", fontsize=8)
+        titled(canvas, f"{title}, clip {strip.clip}", notes[dataset], x=LEFT, y=(top - 0.05) / total)
         _draw_strip(canvas, strip, bottom=bottom / total, height=strip_height / total)
         box = (LEFT, (bottom - 0.12 - curve_height) / total, RIGHT - LEFT, curve_height / total)
         _draw_curves(canvas.add_axes(box), curves[curves["dataset"] == dataset], strip)

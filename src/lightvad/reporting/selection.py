@@ -73,6 +73,7 @@ def table_inputs(table: Table, *, datasets: tuple[str, ...], budget: str, seeds:
     timed = timed_runs(table, datasets=datasets, budget=budget, seeds=seeds)
     return [
         REPORTED_FOLDER / f"{table.reported}.csv",
+        *_indices(datasets),
         *(run.folder / name for run in runs for name in ("metrics.json", "record.json")),
         *(run.folder / "speed.json" for run in timed),
     ]
@@ -86,12 +87,16 @@ def figure_inputs(figure: Figure, *, datasets: tuple[str, ...], budget: str, see
         reported = reported_files(figure.reported) if figure.reported else []
         return [
             *reported,
+            *_indices(datasets),
             *(run.folder / "metrics.json" for run in runs),
             *(run.folder / "speed.json" for run in timed),
         ]
-    clips = [clips_folder(dataset) / "index.parquet" for dataset in datasets]
     names = ["frame_scores.parquet"] + (["maps.npz"] if figure.kind == "anomaly_maps" else [])
-    return clips + [run.folder / name for run in runs for name in names]
+    return _indices(datasets) + [run.folder / name for run in runs for name in names]
+
+
+def _indices(datasets: tuple[str, ...]) -> list[Path]:
+    return [clips_folder(dataset) / "index.parquet" for dataset in datasets]
 
 
 def reported_files(points: ReportedPoints) -> list[Path]:
@@ -104,7 +109,8 @@ def report_inputs(
     experiments: Iterable[Experiment], *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]
 ) -> list[Path]:
     """Every file that the report page reads, relative to the project's root."""
-    files: list[Path] = []
+    experiments = list(experiments)
+    files = _indices(datasets)
     for experiment in experiments:
         tables = tables_folder(datasets, budget, experiment.name)
         figures = figures_folder(datasets, budget, experiment.name)

@@ -1,7 +1,7 @@
 """Speed against accuracy: the papers' points and the ones measured here (Fast-AED, Figures 2 and 7)."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -18,7 +18,7 @@ from lightvad.reporting.reported import reported_points
 from lightvad.reporting.results import measurement
 from lightvad.reporting.selection import Shown
 from lightvad.reporting.speed_factors import timings
-from lightvad.reporting.style import COLUMN_INCHES, REPORTED_COLOUR, colour_of
+from lightvad.reporting.style import COLUMN_INCHES, REPORTED_COLOUR, colour_of, titled
 
 MARKERS = {"model": "o", "end_to_end": "s"}
 PANEL_INCHES = 3.2
@@ -92,25 +92,28 @@ def rows_of(points: Sequence[SpeedPoint]) -> list[dict[str, object]]:
 COLUMNS = [field.name for field in fields(SpeedPoint)]
 
 
-def draw(points: Sequence[SpeedPoint], titles: dict[str, str]) -> Canvas:
+def draw(points: Sequence[SpeedPoint], titles: Mapping[str, str], notes: Mapping[str, str]) -> Canvas:
     """Draw one panel for each dataset.
 
     Args:
         points: as in the CSV.
-        titles: dataset -> title with its data note.
+        titles: dataset -> title.
+        notes: dataset -> what must be said of its data.
     """
     height = PANEL_INCHES * len(titles) + LEGEND_INCHES
     canvas = Canvas(figsize=(COLUMN_INCHES, height))
     grid = canvas.subplots(len(titles), 1, squeeze=False)
     bottom = (LEGEND_INCHES + 0.42) / height
-    canvas.subplots_adjust(left=0.115, right=0.975, top=1 - 0.28 / height, bottom=bottom, hspace=0.35)
+    canvas.subplots_adjust(left=0.115, right=0.975, top=1 - 0.42 / height, bottom=bottom, hspace=0.4)
     for axes, (dataset, title) in zip(grid[:, 0], titles.items(), strict=True):
-        _panel(axes, [point for point in points if point.dataset == dataset], title)
+        _panel(axes, [point for point in points if point.dataset == dataset])
+        box = axes.get_position()
+        titled(canvas, title, notes[dataset], x=box.x0, y=box.y1 + 0.36 / height)
     _legend(canvas, points, height)
     return canvas
 
 
-def _panel(axes: Axes, points: Sequence[SpeedPoint], title: str) -> None:
+def _panel(axes: Axes, points: Sequence[SpeedPoint]) -> None:
     reported = [point for point in points if point.source == REPORTED]
     measured = [point for point in points if point.source == MEASURED]
     colours = {label: colour_of(i) for i, label in enumerate(dict.fromkeys(point.label for point in measured))}
@@ -128,7 +131,6 @@ def _panel(axes: Axes, points: Sequence[SpeedPoint], title: str) -> None:
             marker = MARKERS[point.scope]
             axes.plot(point.fps, point.micro_auc, marker=marker, ms=6.2, mec="white", mew=0.6, color=colour, zorder=3)
     _limits(axes, points)
-    axes.set_title(title, loc="left")
     axes.set_xlabel("frames per second (log scale)")
     axes.set_ylabel("micro AUC, %")
     axes.grid(True, which="major", lw=0.4, color="#dddddd")

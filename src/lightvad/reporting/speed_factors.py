@@ -111,5 +111,5 @@ def factor_sentences(found: Sequence[Timing], student: str) -> list[str]:
 
 
 def rate(fps: float) -> str:
-    """Frames per second for print: three figures or more."""
-    return f"{fps:,.0f}" if fps >= 100 else f"{fps:.3g}"
+    """Frames per second for print: three figures, whole numbers from 100 on."""
+    return f"{fps:,.0f}" if fps >= 100 else f"{fps:.2f}" if fps < 10 else f"{fps:.1f}"

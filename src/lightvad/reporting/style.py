@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import matplotlib as mpl
@@ -18,6 +19,7 @@ ABNORMAL_COLOUR = "#F3D9D2"
 OUTLINE_COLOUR = (255, 225, 0)
 COLUMN_INCHES = 4.8
 DOTS_PER_INCH = 220
+NOTE_LETTERS = 96
 
 SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -47,6 +49,13 @@ def styled() -> AbstractContextManager[None]:
 def colour_of(position: int) -> str:
     """The colour of the method at this position of a figure's rows."""
     return METHOD_COLOURS[position % len(METHOD_COLOURS)]
+
+
+def titled(canvas: Canvas, title: str, note: str, *, x: float, y: float) -> None:
+    """Write a title with its top left corner at (x, y) of the figure, and what must be said of the data below it."""
+    canvas.text(x, y, title, va="top", fontsize=8, fontweight="bold")
+    step = 0.155 / canvas.get_figheight()
+    canvas.text(x, y - step, shorten(note, NOTE_LETTERS), va="top", fontsize=6.5, color="#444444")
 
 
 def write_figure(canvas: Canvas, paths: Sequence[Path]) -> None:

@@ -52,7 +52,7 @@ def lines_of(shown: Shown, table: Table) -> list[Line]:
     lines: list[Line] = []
     for name in shown.datasets:
         paper_name = shown.experiment.reported_datasets.get(name, "")
-        data = {"dataset": name, "data": data_note(shown.project.dataset(name))}
+        data = {"dataset": name, "data": data_note(shown, name)}
         for identity in reported.identities:
             keys = dict(zip((column.column for column in table.identity), identity, strict=True))
             rows = [row for row, match in zip(table.rows, reported.matches, strict=True) if match == identity]
@@ -156,7 +156,7 @@ def blocks_of(lines: Sequence[Line], table: Table, titles: Mapping[str, str], *,
             columns += [Column(h, NAMES[metric], numeric=True) for h in ("reported", "measured", "delta", "plain")]
         columns += [Column("measured", NAMES[metric], numeric=True) for metric in regions]
         columns += [Column(heading) for heading in ("Protocol", "Seeds", "Budget", "Device")]
-        block = Block(f"{titles.get(dataset, dataset)} ({own[0]['data']})", columns)
+        block = Block(f"{titles.get(dataset, dataset)}: {own[0]['data']}", columns)
         for _, row_lines in groupby(own, key=lambda line: [line[i.column] for i in table.identity] + [line["label"]]):
             _add_row(block, list(row_lines), table, regions, ranges)
         blocks.append(block)
@@ -211,3 +211,9 @@ def only(block: Block, keep: Sequence[int]) -> Block:
     """The block with only these columns."""
     rows = [[row[index] for index in keep] for row in block.rows]
     return Block(block.title, [block.columns[index] for index in keep], rows, block.measured)
+
+
+def filled(block: Block) -> Block:
+    """The block without the numeric columns that hold nothing."""
+    columns = enumerate(block.columns)
+    return only(block, [i for i, c in columns if not c.numeric or any(row[i] != ABSENT for row in block.rows)])

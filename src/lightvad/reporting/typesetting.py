@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from lightvad.reporting.tables import ABSENT, Block, Column, folded, only
+from lightvad.reporting.tables import ABSENT, Block, Column, filled, folded, only
 
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -41,7 +41,7 @@ def latex(title: str, blocks: Sequence[Block], caption: Sequence[str]) -> str:
     """The table as a LaTeX `table*` with booktabs rules; what all rows share goes into the caption."""
     said, bodies = [], []
     for wide in blocks:
-        block, shared = folded(wide)
+        block, shared = folded(filled(wide))
         said.append(f"{wide.title}: {shared}.")
         layout = "".join("r" if column.numeric else "l" for column in block.columns)
         head = " & ".join(rf"\multicolumn{{{size}}}{{c}}{{{_escaped(group)}}}" for group, size in block.groups())
@@ -93,8 +93,7 @@ def _parts(block: Block, width: int) -> list[Block]:
         # The last of the named columns says what was rebuilt here, the one before it the paper's name of the row.
         rows.append([row[named[-1]] if measured else row[named[-2]], *row[len(named) :]])
     columns = [Column(""), *block.columns[len(named) :]]
-    filled = [0] + [i for i in range(1, len(columns)) if any(row[i] != ABSENT for row in rows)]
-    slim = only(Block(block.title, columns, rows, block.measured), filled)
+    slim = filled(Block(block.title, columns, rows, block.measured))
     cells = [[max(column.heading, column.group, key=len) for column in slim.columns], *slim.rows]
     needed = sum(max(len(row[i]) for row in cells) + 3 for i in range(len(slim.columns)))
     if needed <= width:

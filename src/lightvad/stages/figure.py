@@ -12,7 +12,7 @@ from lightvad.config import Experiment, Figure, Project
 from lightvad.errors import LightvadError
 from lightvad.layout import clips_folder, figures_folder
 from lightvad.reporting import anomaly_maps, score_curves, speed_accuracy
-from lightvad.reporting.captions import data_note
+from lightvad.reporting.captions import data_note, titles_of
 from lightvad.reporting.selection import Shown
 from lightvad.reporting.shown_frames import clips_shown, frame_strip
 from lightvad.reporting.style import styled, write_figure
@@ -40,18 +40,18 @@ def run(
     figure = figure_of(experiment, number)
     shown = Shown(project, experiment, datasets, budget, seeds, root)
     path = root / figures_folder(datasets, budget, paper) / f"figure{number}.csv"
-    titles = {name: f"{project.dataset(name).title} ({data_note(project.dataset(name))})" for name in datasets}
     with styled():
-        canvas, rows, columns = _drawn(shown, figure, number, titles)
+        canvas, rows, columns = _drawn(shown, figure, number)
         write_csv(path, rows, columns)
         write_figure(canvas, [path.with_suffix(".png"), path.with_suffix(".pdf")])
 
 
-def _drawn(shown: Shown, figure: Figure, number: str, titles: dict[str, str]) -> tuple[Canvas, Rows, Sequence[str]]:
+def _drawn(shown: Shown, figure: Figure, number: str) -> tuple[Canvas, Rows, Sequence[str]]:
     """The figure, the lines of its CSV and their columns."""
+    titles, notes = titles_of(shown), {name: data_note(shown, name) for name in shown.datasets}
     if figure.kind == "speed_accuracy":
         points = speed_accuracy.points_of(shown, figure)
-        return speed_accuracy.draw(points, titles), speed_accuracy.rows_of(points), speed_accuracy.COLUMNS
+        return speed_accuracy.draw(points, titles, notes), speed_accuracy.rows_of(points), speed_accuracy.COLUMNS
     stores = {name: ClipStore(shown.root / clips_folder(name)) for name in shown.datasets}
     clips = {name: clips_shown(shown, figure, number, name, store) for name, store in stores.items()}
     if figure.kind == "score_curves":
@@ -60,13 +60,13 @@ def _drawn(shown: Shown, figure: Figure, number: str, titles: dict[str, str]) ->
         for name, store in stores.items():
             frames = score_curves.spread_frames(store[clips[name][0]].frames)
             strips[name] = frame_strip(shown, name, store, clips[name][0], frames)
-        return score_curves.draw(curves, strips, titles), rows_of(curves), score_curves.COLUMNS
+        return score_curves.draw(curves, strips, titles, notes), rows_of(curves), score_curves.COLUMNS
     chosen = {name: anomaly_maps.frames_shown(shown, figure, name, own) for name, own in clips.items()}
     values = anomaly_maps.maps_of(shown, figure, chosen)
     shots = {
         name: [frame_strip(shown, name, stores[name], clip, [t]) for clip, t in own] for name, own in chosen.items()
     }
-    return anomaly_maps.draw(values, shots, titles), rows_of(values), anomaly_maps.COLUMNS
+    return anomaly_maps.draw(values, shots, titles, notes), rows_of(values), anomaly_maps.COLUMNS
 
 
 def rows_of(table: pd.DataFrame) -> Rows:

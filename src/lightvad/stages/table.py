@@ -7,7 +7,7 @@ from lightvad.artifacts.documents import read_csv, write_csv
 from lightvad.config import Experiment, Project, Table
 from lightvad.errors import LightvadError
 from lightvad.layout import tables_folder
-from lightvad.reporting.captions import table_caption
+from lightvad.reporting.captions import table_caption, titles_of
 from lightvad.reporting.selection import Shown
 from lightvad.reporting.tables import blocks_of, columns_of, lines_of
 from lightvad.reporting.typesetting import latex, markdown, print_blocks
@@ -32,7 +32,7 @@ def run(
     table = table_of(experiment, number)
     shown = Shown(project, experiment, datasets, budget, seeds, root)
     lines, caption = lines_of(shown, table), table_caption(shown, table)
-    blocks = blocks_of(lines, table, {name: project.dataset(name).title for name in datasets})
+    blocks = blocks_of(lines, table, titles_of(shown))
     title = f"{paper}, Table {number}: {table.title}"
     path = root / tables_folder(datasets, budget, paper) / f"table{number}.csv"
     write_csv(path, lines, columns_of(table))

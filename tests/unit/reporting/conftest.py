@@ -43,7 +43,8 @@ detection: {{backend: motion}}
 map_resolutions: [4, 8, 16]
 note: "{note}"
 """
-NOTES = {"plaza": "synthetic: generated scene", "ped2": "re-encoded video"}
+NOTES = {"plaza": "synthetic: generated scene", "ped2": ""}
+SOURCES = {"plaza": "generated, seed 0", "ped2": "re-encoded H.264 (compact: x264 CRF 17 of the JPEG frames)"}
 
 
 def write_configuration(root: Path, repository: Path) -> None:
@@ -75,7 +76,7 @@ def write_clips(root: Path, dataset: str) -> None:
             images.append((f"{t:04d}.png", cv2.imencode(".png", image)[1].tobytes()))
         write_zip_clip(folder / "test" / f"{name}.zip", images)
         write_masks(folder / "masks" / f"{name}.npz", masks)
-        clips.append(Clip(name, "test", FRAMES, HEIGHT, WIDTH, 25.0, "synthetic"))
+        clips.append(Clip(name, "test", FRAMES, HEIGHT, WIDTH, 25.0, SOURCES[dataset]))
     write_table(folder / "index.parquet", index_of(clips), INDEX)
 
 
