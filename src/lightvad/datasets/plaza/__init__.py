@@ -5,7 +5,15 @@ runners, a cart, someone who falls and lies, papers thrown in the air. The third
 stills of every class for the training of a small detector; papers never occur in it. All of this is a project choice.
 """
 
-from lightvad.datasets.plaza.generation import GeneratedClip, clip_name, generate, generate_clip, prepare
+from lightvad.datasets.plaza.generation import (
+    GeneratedClip,
+    clip_name,
+    enlarged,
+    generate,
+    generate_clip,
+    prepare,
+    settings_of,
+)
 from lightvad.datasets.plaza.settings import CLASSES, SPLITS, PlazaSettings, Split
 
 __all__ = [
@@ -15,7 +23,9 @@ __all__ = [
     "PlazaSettings",
     "Split",
     "clip_name",
+    "enlarged",
     "generate",
     "generate_clip",
     "prepare",
+    "settings_of",
 ]

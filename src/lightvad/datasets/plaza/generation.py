@@ -32,18 +32,18 @@ class GeneratedClip:
     Attributes:
         name: unique over all splits.
         frames: uint8 (T, H, W, 3) RGB.
-        masks: bool (T, H, W), the visible pixels of abnormal objects.
+        masks: bool (T, H, W), the visible pixels of abnormal objects; empty outside the test split, as the next two.
         labels: int8 (T,), 1 where an abnormal object is visible.
+        tracks: table TRACKS of the abnormal objects, visible extent; a throw of papers is one object.
         boxes: table BOXES of everything that is in a class of the detector, visible extent, confidence 1.
-        tracks: table TRACKS of the abnormal objects, visible extent.
     """
 
     name: str
     frames: np.ndarray
     masks: np.ndarray
     labels: np.ndarray
-    boxes: pd.DataFrame
     tracks: pd.DataFrame
+    boxes: pd.DataFrame
 
 
 def clip_name(split: Split, number: int) -> str:
@@ -57,13 +57,19 @@ def generate_clip(settings: PlazaSettings, split: Split, number: int) -> Generat
     return _generate(settings, camera, build_scene(camera, settings.seed), split, number)
 
 
-def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
-    """Generate the dataset as its `generator:` section says; nothing is fetched, so `raw` is not looked at.
+def enlarged(settings: PlazaSettings, scale: int) -> PlazaSettings:
+    """The same clips in frames `scale` times larger, for pictures: people, paths and times stay as they are."""
+    height, width = settings.frame_size
+    larger = {"frame_size": (height * scale, width * scale), "minimal_pixels": settings.minimal_pixels * scale**2}
+    return settings.model_copy(update=larger)
+
+
+def settings_of(dataset: Dataset) -> PlazaSettings:
+    """The settings in the section `generator:` of a dataset's file, checked against the rest of the file.
 
     Raises:
-        LightvadError: the section has an unknown key or an impossible value, or contradicts the rest of the file.
+        LightvadError: an unknown key, an impossible value, or a contradiction.
     """
-    del raw
     where = f"config/datasets/{dataset.name}.yaml"
     settings = parsed(PlazaSettings, dataset.generator or {}, f"{where}: generator")
     clips = {split: settings.clips.of(split) for split in SPLITS}
@@ -77,7 +83,17 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
         if given != generated:
             message = f"{where}: {key}: is {given}, but its section `generator` makes {generated}; make them agree"
             raise LightvadError(message)
-    generate(settings, root)
+    return settings
+
+
+def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
+    """Generate the dataset as its `generator:` section says; nothing is fetched, so `raw` is not looked at.
+
+    Raises:
+        LightvadError: the section has an unknown key or an impossible value, or contradicts the rest of the file.
+    """
+    del raw
+    generate(settings_of(dataset), root)
 
 
 def generate(settings: PlazaSettings, root: Path) -> None:
@@ -120,6 +136,7 @@ def _encoded(frames: np.ndarray) -> Iterator[tuple[str, bytes]]:
 def _generate(settings: PlazaSettings, camera: Camera, scene: Scene, split: Split, number: int) -> GeneratedClip:
     count = settings.frames_per_clip.of(split)
     rng = np.random.default_rng([settings.seed, SPLITS.index(split), number])
+    sensor = np.random.default_rng([settings.seed, SPLITS.index(split), number, 1])
     truth = _Truth(settings, split, number, count)
     frames = np.empty((count, *settings.frame_size, 3), np.uint8)
     director = Director(camera, rng, count / settings.fps)
@@ -128,12 +145,12 @@ def _generate(settings: PlazaSettings, camera: Camera, scene: Scene, split: Spli
     gain = 1.0
     for t in range(count):
         if split == "detector":
-            cast = cast_still(director, settings.people)
+            cast = cast_still(camera, rng, settings.people)
         time = 0.0 if split == "detector" else t / settings.fps
         drawing = _drawn(settings, camera, scene, cast, time, ripple=t / settings.fps)
         truth.add(t, time, cast, drawing)
-        gain = 1 + 0.8 * (gain - 1) + 0.6 * settings.flicker * float(rng.standard_normal())
-        frames[t] = exposed(drawing.image, rng, gain=gain, noise=settings.noise)
+        gain = 1 + 0.8 * (gain - 1) + 0.6 * settings.flicker * float(sensor.standard_normal())
+        frames[t] = exposed(drawing.image, sensor, gain=gain, noise=settings.noise)
     return truth.clip(frames)
 
 
@@ -155,6 +172,7 @@ class _Truth:
 
     def __init__(self, settings: PlazaSettings, split: Split, number: int, count: int) -> None:
         self.name = clip_name(split, number)
+        self.split = split
         self.number = number
         self.minimal = settings.minimal_pixels
         self.masks = np.zeros((count, *settings.frame_size), bool)
@@ -173,7 +191,7 @@ class _Truth:
             # A tenth of a body behind a tree is more than anyone would draw a box around.
             if actor.class_id is not None and pixels >= 0.2 * drawing.extent[k]:
                 self.boxes.append((self.name, t, *box, 1.0, actor.class_id))
-            if actor.is_abnormal(time):
+            if self.split == "test" and actor.is_abnormal(time):
                 self.masks[t] |= shown
                 self.tracks.append((self.number * TRACKS_PER_CLIP + int(k), self.name, t, *box))
 
@@ -182,4 +200,4 @@ class _Truth:
         boxes = pd.DataFrame(self.boxes, columns=list(BOXES)).astype(BOXES)
         tracks = pd.DataFrame(self.tracks, columns=list(TRACKS)).astype(TRACKS)
         labels = np.array([mask.any() for mask in self.masks], np.int8)
-        return GeneratedClip(self.name, frames, self.masks, labels, boxes, tracks)
+        return GeneratedClip(self.name, frames, self.masks, labels, tracks, boxes)

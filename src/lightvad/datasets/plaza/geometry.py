@@ -6,6 +6,7 @@ are metres too: forward, left, up. The camera looks horizontally through a shift
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -84,6 +85,7 @@ def placed(points: np.ndarray, pose: Pose) -> np.ndarray:
     return np.stack([pose.x + forward * cos - left * sin, pose.z + forward * sin + left * cos, up], axis=1)
 
 
+@lru_cache(maxsize=4096)
 def shaded(colour: Colour, factor: float) -> Colour:
     """A colour made darker (factor < 1) or lighter (> 1)."""
     red, green, blue = (min(255, round(channel * factor)) for channel in colour)

@@ -38,9 +38,9 @@ class Look:
     hat: bool
 
 
-def random_look(rng: np.random.Generator) -> Look:
-    """A person picked at random; one in eight is a child."""
-    child = rng.random() < 0.12
+def random_look(rng: np.random.Generator, *, children: float = 0.12) -> Look:
+    """A person picked at random; a share `children` of them are children."""
+    child = rng.random() < children
     return Look(
         height=float(rng.uniform(1.1, 1.4) if child else np.clip(rng.normal(1.72, 0.08), 1.52, 1.92)),
         build=float(rng.uniform(0.88, 1.25)),
@@ -146,6 +146,7 @@ class Person:
                 0.055 * h,
                 look.top,
             ),
+            Part((self._at(0, 0, shoulder, hip), self._at(0, 0, hip + 0.03 * h, hip)), 0.06 * h, look.top),
             Part((neck, head), 0.035 * h, look.skin),
             Part((head, head), 0.066 * h, look.skin),
         ]

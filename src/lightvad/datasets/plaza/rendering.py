@@ -1,6 +1,5 @@
 """From bodies and a scene to frames, and to the truth about them: which pixel shows which object."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,6 +16,8 @@ SUN = (0.62, 0.16)
 """Displacement of the shadow along X and Z per metre of height: the sun stands at the left, behind the camera."""
 
 SUBPIXEL_BITS = 3
+FIXED_POINT = 1 << SUBPIXEL_BITS
+WHITE = (255,)
 
 
 class Body(NamedTuple):
@@ -58,12 +59,11 @@ def draw(scene: Scene, camera: Camera, bodies: Sequence[Body], *, time: float, s
     return Drawing(image, owner, extent)
 
 
-def _world(body: Body) -> list[np.ndarray]:
-    """World points of every part of a body."""
+def _world(body: Body) -> np.ndarray:
+    """World points (N, 3) of all parts of a body, one after the other."""
     if not body.parts:
-        return []
-    points = placed(np.array([point for part in body.parts for point in part.points]), body.pose)
-    return np.split(points, np.cumsum([len(part.points) for part in body.parts])[:-1])
+        return np.empty((0, 3))
+    return placed(np.array([point for part in body.parts for point in part.points]), body.pose)
 
 
 def _compose(image: np.ndarray, owner: np.ndarray, sprite: Sprite, number: int) -> int:
@@ -77,34 +77,31 @@ def _compose(image: np.ndarray, owner: np.ndarray, sprite: Sprite, number: int) 
     return int(covered.sum())
 
 
-def _shadows(worlds: Sequence[list[np.ndarray]], bodies: Sequence[Body], camera: Camera, scale: int = 2) -> np.ndarray:
+def _shadows(worlds: Sequence[np.ndarray], bodies: Sequence[Body], camera: Camera, scale: int = 2) -> np.ndarray:
     """Shadows of all bodies on the ground: float32 (H, W) in [0, 1]."""
     canvas = np.zeros((camera.height * scale, camera.width * scale), np.uint8)
     for points, body in zip(worlds, bodies, strict=True):
-        if not points:
+        if len(points) == 0:
             continue
-        flat = np.concatenate(points)
-        cast = np.stack(
-            [flat[:, 0] + SUN[0] * flat[:, 2], flat[:, 1] + SUN[1] * flat[:, 2], np.zeros(len(flat))], axis=1
-        )
+        cast = np.zeros_like(points)
+        cast[:, 0] = points[:, 0] + SUN[0] * points[:, 2]
+        cast[:, 1] = points[:, 1] + SUN[1] * points[:, 2]
         pixels, size = camera.project(cast)
+        corners, pens = _fixed_point(pixels * scale), 1.6 * scale * size
         start = 0
         for part in body.parts:
             stop = start + len(part.points)
-            pen = 1.6 * part.radius * size[start] * scale
-            _draw_part(canvas, pixels[start:stop] * scale, part.filled, pen, 255)
+            _draw_part(canvas, corners[start:stop], part.filled, part.radius * pens[start], WHITE)
             start = stop
     small = cv2.resize(canvas, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
     return cv2.GaussianBlur(small, (3, 3), 0.6).astype(np.float32) / 255
 
 
-def _sprite(points: list[np.ndarray], parts: Sequence[Part], camera: Camera, factor: int, z: float) -> Sprite | None:
+def _sprite(points: np.ndarray, parts: Sequence[Part], camera: Camera, factor: int, z: float) -> Sprite | None:
     """Draw a body `factor` times larger and average it down; None where it is out of view."""
-    if not points:
+    if len(points) == 0:
         return None
-    flat = np.concatenate(points)
-    pixels, size = camera.project(flat)
-    ends = np.cumsum([len(part.points) for part in parts])
+    pixels, size = camera.project(points)
     margin = max(part.radius for part in parts) * float(size.max()) + 1
     left, top = np.floor(pixels.min(axis=0) - margin).astype(int)
     right, bottom = np.ceil(pixels.max(axis=0) + margin).astype(int)
@@ -112,28 +109,36 @@ def _sprite(points: list[np.ndarray], parts: Sequence[Part], camera: Camera, fac
     if left >= right or top >= bottom:
         return None
     canvas = np.zeros(((bottom - top) * factor, (right - left) * factor, 4), np.uint8)
-    local = (pixels - (left, top)) * factor
-    depth = [float(flat[end - len(part.points) : end, 1].mean()) for part, end in zip(parts, ends, strict=True)]
-    for k in sorted(range(len(parts)), key=lambda k: -depth[k]):
-        part, span = parts[k], slice(ends[k] - len(parts[k].points), ends[k])
-        pen = 2 * part.radius * float(size[span].mean()) * factor
+    corners = _fixed_point((pixels - (left, top)) * factor)
+    lengths = np.array([len(part.points) for part in parts], np.intp)
+    ends = np.cumsum(lengths, dtype=np.intp)
+    starts = ends - lengths
+    depth = np.add.reduceat(points[:, 1], starts) / lengths
+    pens = 2 * factor * np.add.reduceat(size, starts) / lengths
+    for k in np.argsort(-depth, kind="stable"):
+        part, own = parts[k], corners[starts[k] : ends[k]]
+        pen = part.radius * pens[k]
         if part.filled or pen < 5:
-            _draw_part(canvas, local[span], part.filled, pen, (*part.colour, 255))
+            _draw_part(canvas, own, part.filled, pen, (*part.colour, 255))
             continue
         # A darker stroke with a lighter one towards the sun inside it makes a limb look round.
-        _draw_part(canvas, local[span], False, pen, (*shaded(part.colour, 0.74), 255))
-        _draw_part(canvas, local[span] - (0.17 * pen, 0.08 * pen), False, 0.62 * pen, (*shaded(part.colour, 1.06), 255))
+        _draw_part(canvas, own, False, pen, (*shaded(part.colour, 0.74), 255))
+        lit = own - (round(0.17 * pen * FIXED_POINT), round(0.08 * pen * FIXED_POINT))
+        _draw_part(canvas, lit.astype(np.int32), False, 0.62 * pen, (*shaded(part.colour, 1.06), 255))
     small = cv2.resize(canvas, (right - left, bottom - top), interpolation=cv2.INTER_AREA).astype(np.float32)
     return Sprite(x=left, y=top, z=z, colour=small[..., :3], alpha=small[..., 3] / 255)
 
 
-def _draw_part(canvas: np.ndarray, pixels: np.ndarray, filled: bool, pen: float, colour: int | tuple[int, ...]) -> None:
-    corners = np.round(pixels * (1 << SUBPIXEL_BITS)).astype(np.int32)
-    ink = (colour,) if isinstance(colour, int) else colour
+def _fixed_point(pixels: np.ndarray) -> np.ndarray:
+    """Pixels as OpenCV takes them with sub-pixel bits: int32."""
+    return np.rint(pixels * FIXED_POINT).astype(np.int32)
+
+
+def _draw_part(canvas: np.ndarray, corners: np.ndarray, filled: bool, pen: float, ink: tuple[int, ...]) -> None:
     if filled:
         cv2.fillPoly(canvas, [corners], ink, cv2.LINE_8, SUBPIXEL_BITS)
     else:
-        cv2.polylines(canvas, [corners], False, ink, max(1, math.floor(pen + 0.5)), cv2.LINE_8, SUBPIXEL_BITS)
+        cv2.polylines(canvas, [corners], False, ink, max(1, int(pen + 0.5)), cv2.LINE_8, SUBPIXEL_BITS)
 
 
 def exposed(image: np.ndarray, rng: np.random.Generator, *, gain: float, noise: float) -> np.ndarray:

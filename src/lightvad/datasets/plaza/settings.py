@@ -1,11 +1,12 @@
 """What can be chosen about the generated scene `plaza`: the `generator:` section of config/datasets/plaza.yaml."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from lightvad.config import Settings
 
+Pixels = Annotated[int, Field(ge=48, le=4096)]
 Split = Literal["train", "test", "detector"]
 SPLITS: tuple[Split, ...] = ("train", "test", "detector")
 
@@ -31,7 +32,7 @@ class PlazaSettings(Settings):
     """Size, length and noise of the generated clips; the same settings give the same bytes."""
 
     seed: int = Field(0, ge=0)
-    frame_size: tuple[int, int] = Field((160, 240), description="height and width, pixels")
+    frame_size: tuple[Pixels, Pixels] = Field((160, 240), description="height and width, pixels")
     fps: float = Field(10.0, gt=0)
     clips: PerSplit = PerSplit(train=8, test=10, detector=5)
     frames_per_clip: PerSplit = PerSplit(train=150, test=120, detector=100)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Cyclist:
         look = self.look
         crank = 2 * math.pi * distance / 4.2 + self.phase
         saddle, bracket, head = (-0.22, 0.0, 0.92), (-0.05, 0.0, 0.32), (0.42, 0.0, 0.86)
-        hip, shoulder, face = (-0.2, 0.0, 1.02), (0.22, 0.0, 1.5), (0.34, 0.0, 1.72)
+        hip, shoulder, face = (-0.2, 0.0, 1.02), (0.22, 0.0, 1.46), (0.34, 0.0, 1.63)
         parts = [_wheel(-0.55, 0, 0.35, 0.035), _wheel(0.56, 0, 0.35, 0.035)]
         tubes = ((saddle, bracket), (bracket, head), (head, (-0.18, 0.0, 0.8)), ((-0.55, 0.0, 0.35), bracket),
                  ((-0.55, 0.0, 0.35), saddle), (head, (0.56, 0.0, 0.35)))  # fmt: skip
@@ -56,6 +57,7 @@ class Cyclist:
             parts.append(Part(((hip[0], side, hip[2]), knee), 0.075, look.trousers))
             parts.append(Part((knee, pedal), 0.058, look.trousers))
             parts.append(Part((pedal, (pedal[0] + 0.12, side, pedal[2])), 0.045, look.shoes))
+        parts.append(Part((hip, (shoulder[0] - 0.02, 0.0, shoulder[2] - 0.04)), 0.11, look.top))
         for side in (0.16, -0.16):
             parts.append(Part(((hip[0], side * 0.6, hip[2]), (shoulder[0], side, shoulder[2] - 0.05)), 0.1, look.top))
             elbow = (0.36, side * 1.4, 1.2)
@@ -127,10 +129,11 @@ class Dog:
             knee = (s * (f + 0.35 * math.sin(swing)), s * side, s * (0.75 - 0.38 * math.cos(swing)))
             lift = 0.1 * s * max(0.0, math.cos(cycle + turn))
             foot = (s * (f + 0.7 * math.sin(swing)), s * side, lift + 0.03)
-            parts.append(Part(((s * f, s * side, 0.75 * s), knee, foot), 0.075 * s, dark))
-        parts.append(Part(((-0.55 * s, 0, 0.8 * s), (0.55 * s, 0, 0.82 * s)), 0.2 * s, self.colour))
-        parts.append(Part(((0.55 * s, 0, 0.85 * s), (0.85 * s, 0, 1.12 * s)), 0.13 * s, self.colour))
-        parts.append(Part(((0.85 * s, 0, 1.15 * s), (1.12 * s, 0, 1.08 * s)), 0.12 * s, dark))
+            parts.append(Part(((s * f, s * side, 0.75 * s), knee, foot), 0.08 * s, dark))
+        parts.append(Part(((-0.5 * s, 0, 0.8 * s), (0.5 * s, 0, 0.82 * s)), 0.24 * s, self.colour))
+        parts.append(Part(((0.3 * s, 0, 0.75 * s), (0.5 * s, 0, 0.8 * s)), 0.27 * s, self.colour))
+        parts.append(Part(((0.55 * s, 0, 0.85 * s), (0.85 * s, 0, 1.12 * s)), 0.15 * s, self.colour))
+        parts.append(Part(((0.85 * s, 0, 1.15 * s), (1.12 * s, 0, 1.08 * s)), 0.14 * s, dark))
         wag = 0.15 * math.sin(9 * time + self.phase)
         parts.append(Part(((-0.6 * s, 0, 0.85 * s), (-0.9 * s, wag * s, 1.15 * s)), 0.06 * s, self.colour))
         return parts
@@ -149,12 +152,15 @@ class Pram:
         parts += [
             Part(((f, side, 0.2), (0.0, side, 0.55)), 0.025, METAL) for f in (-0.28, 0.3) for side in (0.22, -0.22)
         ]
-        parts += _box((-0.4, 0.42), (-0.24, 0.24), (0.5, 0.78), self.colour)
-        for side in (0.24, 0.0, -0.24):
-            arc = [
-                (0.12 + 0.36 * math.cos(a), side, 0.74 + 0.36 * math.sin(a)) for a in np.linspace(0, math.pi / 1.7, 7)
-            ]
-            parts.append(Part(((0.12, side, 0.74), *arc), 0.0, shaded(self.colour, 0.85), filled=True))
+        parts += _box((-0.4, 0.42), (-0.24, 0.24), (0.46, 0.7), self.colour)
+        hood = shaded(self.colour, 0.8)
+        turns = np.linspace(0.1, math.pi * 0.75, 6)
+        rim = [(0.08 + 0.36 * math.cos(a), 0.7 + 0.3 * math.sin(a)) for a in turns]
+        for (f0, u0), (f1, u1) in pairwise(rim):
+            panel = ((f0, 0.24, u0), (f1, 0.24, u1), (f1, -0.24, u1), (f0, -0.24, u0))
+            parts.append(Part(panel, 0.0, shaded(self.colour, 0.8 + 0.7 * (u0 - 0.7)), filled=True))
+        for side in (0.24, -0.24):
+            parts.append(Part(((0.1, side, 0.68), *((f, side, u) for f, u in rim)), 0.0, hood, filled=True))
         parts.append(Part(((-0.4, 0.0, 0.7), (-0.62, 0.0, 1.0)), 0.03, METAL))
         return parts
 
