@@ -74,7 +74,7 @@ class MotionRegions(Settings):
 class ClassProbabilities(Settings):
     """Class probabilities of every box for the fourth task of SSMTL: from the detection backend itself, an ONNX detector, or off."""
 
-    source: Literal["backend", "onnx", "off"] = "off"
+    source: Literal["backend", "onnx", "none"] = "none"
     onnx: Source | None = None
     tiles: int = Field(1, ge=1, description="side-by-side tiles that a frame is cut into before the ONNX detector")
 

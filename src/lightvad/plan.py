@@ -55,7 +55,8 @@ class Plan:
             "prepare": [raw_folder(dataset) / "fetched.json"],
             "detect": [raw_folder(dataset) / "fetched.json", clips_folder(dataset) / "index.parquet"],
         }[stage]
-        return [str(path) for path in inputs] + self.code(stage)
+        own = [f"lightvad.datasets.{dataset}"] if stage == "prepare" else []
+        return [str(path) for path in inputs] + [str(path) for path in files_of(*stage_modules(stage), *own)]
 
     def stage_inputs(self, stage: str, run: Run) -> list[str]:
         """Data and code that a stage of a run reads."""

@@ -20,7 +20,8 @@ def test_a_teacher_does_not_depend_on_the_other() -> None:
 def test_training_does_not_depend_on_reporting_or_evaluation() -> None:
     closure = modules_of(*stage_modules("train", "fast_aed"))
     assert "lightvad.training_loop" in closure
-    assert not [name for name in closure if name.split(".")[1] in ("reporting", "evaluation", "plan", "cli")]
+    packages = {name.split(".")[1] for name in closure if name != "lightvad"}
+    assert not packages & {"reporting", "evaluation", "plan", "cli"}
 
 
 def test_attributes_are_not_modules() -> None:

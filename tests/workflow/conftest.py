@@ -19,7 +19,7 @@ SMALL = (
     "datasets.plaza.clips={train: 3, test: 3, detector: 1}",
     "datasets.plaza.frames={train: 90, test: 120, detector: 2}",
     "datasets.plaza.detection.backend=motion",
-    "datasets.plaza.detection.class_probabilities.source=off",
+    "datasets.plaza.detection.class_probabilities.source=none",
     "budgets.smoke.methods.ssmtl.tasks=[arrow, irregularity, middle]",
 )
 """`plaza`, smoke budget, cut down to seconds: two hundred frames and boxes from motion."""

@@ -21,6 +21,23 @@ def sha256_of(path: Path) -> str:
         raise LightvadError(message) from error
 
 
+def check_bytes(path: Path, *, size: int, sha256: str, remedy: str) -> None:
+    """Check a file from outside before it is used.
+
+    Raises:
+        LightvadError: the file is missing, or of another size or sha256; the line ends with `remedy`.
+    """
+    if not path.is_file():
+        message = f"{path}: missing; {remedy}"
+        raise LightvadError(message)
+    if (found_size := path.stat().st_size) != size:
+        message = f"{path}: {found_size} bytes, {size} expected (sha256 {sha256}); {remedy}"
+        raise LightvadError(message)
+    if (found := sha256_of(path)) != sha256:
+        message = f"{path}: sha256 {found}, {sha256} expected; {remedy}"
+        raise LightvadError(message)
+
+
 def digest_of_files(paths: Iterable[Path], root: Path) -> str:
     """Hex sha256 over the names (relative to `root`) and contents of files, in the order given."""
     total = hashlib.sha256()

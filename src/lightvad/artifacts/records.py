@@ -14,7 +14,17 @@ from typing import Any
 from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.documents import read_json, write_json
 
-PACKAGES = ("lightvad", "numpy", "opencv-python-headless", "pandas", "scikit-learn", "scipy", "torch", "torchvision", "av")
+PACKAGES = (
+    "lightvad",
+    "numpy",
+    "opencv-python-headless",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "torchvision",
+    "av",
+)
 
 
 def processor_name() -> str:

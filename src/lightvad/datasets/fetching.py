@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pooch
 
 from lightvad.artifacts.atomic import atomic_path
-from lightvad.artifacts.digests import sha256_of
+from lightvad.artifacts.digests import check_bytes
 from lightvad.artifacts.documents import read_json, write_json
 from lightvad.config import Dataset, Source
 from lightvad.errors import LightvadError
@@ -235,18 +235,9 @@ class _DownloadProgress:
 
 def _checked(path: Path, source: Source) -> Path:
     """`path`, if its size and sha256 are those of `source`."""
-    if not path.is_file():
-        message = f"{path}: missing; run `lightvad fetch` again, with a network or MIRROR=..."
-        raise LightvadError(message)
-    _check_bytes(path, source, remedy="delete it and run `lightvad fetch` again")
+    _check_bytes(path, source, remedy="delete it and run `lightvad fetch` again, with a network or MIRROR=...")
     return path
 
 
 def _check_bytes(path: Path, source: Source, *, remedy: str) -> None:
-    size = path.stat().st_size
-    if size != source.size:
-        message = f"{path}: {size} bytes, {source.size} expected (sha256 {source.sha256}); {remedy}"
-        raise LightvadError(message)
-    if (found := sha256_of(path)) != source.sha256:
-        message = f"{path}: sha256 {found}, {source.sha256} expected; {remedy}"
-        raise LightvadError(message)
+    check_bytes(path, size=source.size, sha256=source.sha256, remedy=remedy)

@@ -34,4 +34,5 @@ def run(project: Project, dataset: str, machine: Machine, *, backend: str | None
         folder=project.root / boxes_path(dataset, name).parent,
         device=machine.device,
         seed=seed,
+        root=project.root,
     )

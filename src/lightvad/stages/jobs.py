@@ -69,7 +69,7 @@ def job_of(project: Project, run: Run, stage: str, machine: Machine) -> Job:
 
         backend = dataset.detection.backend
         boxes = read_table(project.root / boxes_path(run.dataset, backend), BOXES)
-        probabilities, _ = read_class_probabilities(project.root / classes_path(run.dataset, backend), rows=len(boxes))
+        probabilities, _ = read_class_probabilities(project.root / classes_path(run.dataset, backend), boxes=len(boxes))
     owner = pretraining_of(project, run)
     settings = settings_of(project, run)
     metadata = {

@@ -207,5 +207,5 @@ def test_what_was_fetched_is_checked_again_before_use(tmp_path: Path, mirror: Pa
     with pytest.raises(LightvadError, match=r"masks\.npz: sha256 .* expected; delete it"):
         fetched_files(spec, tmp_path)
     (tmp_path / "ped2/masks.npz").unlink()
-    with pytest.raises(LightvadError, match=r"masks\.npz: missing; run `lightvad fetch` again"):
+    with pytest.raises(LightvadError, match=r"masks\.npz: missing; delete it and run `lightvad fetch` again"):
         fetched_files(spec, tmp_path)
