@@ -61,13 +61,12 @@ def build_scene(camera: Camera, seed: int, factor: int = 3) -> Scene:
     """Draw the square once: everything at `factor` times the size of the frame, averaged down."""
     rng = np.random.default_rng([seed, 7])
     ground = _paving(camera, rng, factor)
-    canvas = np.zeros((camera.height, camera.width), np.float32)
     painter = _Painter(camera, factor)
     sprites = [_fronts(painter, rng), _fountain(painter)]
     sprites += [_tree(painter, rng, *tree) for tree in TREES]
     sprites += [_bench(painter, *bench) for bench in BENCHES]
     sprites += [_lamp(painter, *lamp) for lamp in LAMPS]
-    shadow = np.maximum(canvas, _still_shadows(camera, rng))
+    shadow = _still_shadows(camera, rng)
     water = painter.disc((FOUNTAIN[0], FOUNTAIN[1], 0.5), FOUNTAIN[2] - 0.2)
     ripples = cv2.GaussianBlur(rng.standard_normal((camera.height, camera.width, 12)).astype(np.float32), (3, 3), 0.7)
     return Scene(ground, shadow, tuple(sprites), water, np.moveaxis(ripples, -1, 0) * 14)
@@ -120,6 +119,7 @@ class _Painter:
         self.clear()
 
     def clear(self) -> None:
+        """Begin a new drawing."""
         self.canvas = np.zeros((self.camera.height * self.factor, self.camera.width * self.factor, 4), np.uint8)
 
     def polygon(self, points: list[Point], colour: Colour) -> None:
@@ -149,6 +149,7 @@ class _Painter:
         return self.sprite_alpha()
 
     def sprite_alpha(self) -> np.ndarray:
+        """Average down the coverage of what was drawn: float32 (H, W)."""
         size = (self.camera.width, self.camera.height)
         alpha = cv2.resize(self.canvas[..., 3], size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
         self.clear()
