@@ -25,7 +25,7 @@ IMAGENET_SPREAD = (0.229, 0.224, 0.225)
 
 
 def feature_network(settings: Distillation, device: torch.device) -> FeatureNetwork | None:
-    """The feature network that `settings.features` names; None if it is off.
+    """The feature network that `settings.features` names; None if it is `none`.
 
     Raises:
         LightvadError: its weights cannot be had.
@@ -92,7 +92,7 @@ def _resnet50(size: int, device: torch.device) -> FeatureNetwork:
     except (OSError, RuntimeError) as error:
         message = (
             f"ResNet-50 weights {weights.url} cannot be had ({error}); put the file into"
-            f" {torch.hub.get_dir()}/checkpoints, or set distillation.features to onnx (with features_onnx) or off"
+            f" {torch.hub.get_dir()}/checkpoints, or set distillation.features to onnx (with features_onnx) or none"
         )
         raise LightvadError(message) from error
     model = resnet50()
@@ -110,7 +110,7 @@ def _onnx(path: Path, size: int) -> FeatureNetwork:
     import onnxruntime
 
     if not path.is_file():
-        message = f"distillation.features_onnx: {path} does not exist; give an ONNX classifier or set features: off"
+        message = f"distillation.features_onnx: {path} does not exist; give an ONNX classifier or set features: none"
         raise LightvadError(message)
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

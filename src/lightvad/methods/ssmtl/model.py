@@ -31,7 +31,7 @@ class Kind(IntEnum):
 
 
 class BatchNormPerKind(nn.Module):
-    """Batch normalisation with shared scale and shift, but running statistics for each `Kind` of input.
+    """Batch normalisation over images with shared scale and shift, but running statistics for each `Kind` of input.
 
     A training batch holds one kind at a time, and with zero padding in time a single frame excites the trunk otherwise
     than seven do: statistics averaged over the kinds would fit none at test time (project choice; the paper is silent).
@@ -50,7 +50,7 @@ class BatchNormPerKind(nn.Module):
         self.epsilon = 1e-5
 
     def forward(self, x: torch.Tensor, kind: Kind) -> torch.Tensor:
-        """(B, channels, T, h, w), any float -> the same shape."""
+        """(N, channels, h, w), any float -> the same shape."""
         return F.batch_norm(
             x, self.mean[kind], self.variance[kind], self.weight, self.bias,
             training=self.training, momentum=self.momentum, eps=self.epsilon,
@@ -73,24 +73,27 @@ class Convolution(nn.Module):
     def __init__(self, before: int, after: int, *, normalisation: str, side: int) -> None:
         super().__init__()
         self.convolution = nn.Conv3d(before, after, 3, padding=1)
-        self.normalisation: nn.Module = {
-            "batch": BatchNormPerKind,
-            "instance": lambda channels: nn.InstanceNorm3d(channels, affine=True),
-            "none": lambda _: nn.Identity(),
-        }[normalisation](after)
+        self.batch_norm = BatchNormPerKind(after) if normalisation == "batch" else None
+        self.instance_norm = nn.InstanceNorm3d(after, affine=True) if normalisation == "instance" else None
         self.side = side
 
     def forward(self, x: torch.Tensor, kind: Kind) -> torch.Tensor:
-        """(B, before, T, h, w) -> (B, after, T, h / side, w / side)."""
-        if not isinstance(self.normalisation, BatchNormPerKind):
-            x = self.normalisation(self.convolution(x))
-        elif self.training:
-            x = self.normalisation(self.convolution(x), kind)
-        else:
-            x = F.conv3d(x, *self.normalisation.folded(self.convolution, kind), padding=1)
+        """(B, before, T, h, w) -> (B, after, T, h / side, w / side), channels last in memory."""
+        weight, bias = self.convolution.weight, self.convolution.bias
+        if self.batch_norm is not None and not self.training:
+            weight, bias = self.batch_norm.folded(self.convolution, kind)
+        x = F.conv3d(x, weight, bias, padding=1)
+        if self.instance_norm is not None:
+            x = self.instance_norm(x)
+        # What follows knows no time: as images (a view of channels-last memory) it runs a third faster on a CPU.
+        batch, channels, frames, height, width = x.shape
+        images = x.permute(0, 2, 1, 3, 4).reshape(batch * frames, channels, height, width)
+        if self.batch_norm is not None and self.training:
+            images = self.batch_norm(images, kind)
         if self.side > 1:
-            x = F.max_pool3d(x, (1, self.side, self.side))
-        return F.relu(x, inplace=True)
+            images = F.max_pool2d(images, self.side)
+        images = F.relu(images, inplace=True)
+        return images.view(batch, frames, channels, *images.shape[2:]).permute(0, 2, 1, 3, 4)
 
 
 class SharedTrunk(nn.Module):
@@ -111,6 +114,7 @@ class SharedTrunk(nn.Module):
 
     def forward(self, crops: torch.Tensor, kind: Kind) -> torch.Tensor:
         """(B, 3, T, S, S) RGB in [0, 1] -> (B, C, S/8, S/8)."""
+        crops = crops.contiguous(memory_format=torch.channels_last_3d)
         for convolution in self.convolutions:
             crops = convolution(crops, kind)
         return crops.amax(2)
@@ -150,7 +154,6 @@ class SSMTL(nn.Module):
         features: outputs of the feature network that task 4 predicts (0: that half is off).
     """
 
-    score_mean: torch.Tensor
     score_spread: torch.Tensor
     feature_mean: torch.Tensor
     feature_spread: torch.Tensor
@@ -169,8 +172,7 @@ class SSMTL(nn.Module):
             self.middle = middle_decoder(channels, heads)
         if "distillation" in settings.tasks:
             self.distillation = fully_connected_head(channels, classes + features, heads, crop_size=size)
-        # Mean and spread of each raw task score on normal objects, in the order of TASKS; set when training ends.
-        self.register_buffer("score_mean", torch.zeros(len(TASKS)))
+        # Spread of each raw task score on normal objects, in the order of TASKS; measured when training ends.
         self.register_buffer("score_spread", torch.ones(len(TASKS)))
         # Mean and spread of each feature of task 4 over the training crops (0 and 1: not standardised).
         self.register_buffer("feature_mean", torch.zeros(features))
@@ -184,13 +186,11 @@ class SSMTL(nn.Module):
         """Task 3: consecutive crops (B, 3, 7, S, S), of which the middle one is not seen -> that one, (B, 3, S, S)."""
         before, after = crops[:, :, :MIDDLE], crops[:, :, MIDDLE + 1 :]
         hidden = [torch.zeros_like(crops[:, :, :1])] if self.gap == "zero" else []
-        seen = torch.cat([before, *hidden, after], dim=2).contiguous(memory_format=torch.channels_last_3d)
-        return self.middle(self.trunk(seen, Kind.GAP))
+        return self.middle(self.trunk(torch.cat([before, *hidden, after], dim=2), Kind.GAP))
 
     def predicted_targets(self, crops: torch.Tensor) -> torch.Tensor:
         """Task 4: of the crops (B, 3, 7, S, S) only the middle one -> (B, classes + features)."""
-        crop = crops[:, :, MIDDLE : MIDDLE + 1].contiguous(memory_format=torch.channels_last_3d)
-        return self.distillation(self.trunk(crop, Kind.CROP))
+        return self.distillation(self.trunk(crops[:, :, MIDDLE : MIDDLE + 1], Kind.CROP))
 
 
 def middle_of(crops: torch.Tensor) -> torch.Tensor:

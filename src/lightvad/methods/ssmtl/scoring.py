@@ -61,16 +61,15 @@ def task_scores(
 
 
 def combined(scores: torch.Tensor, network: SSMTL, settings: Settings) -> torch.Tensor:
-    """One score per object, (B, tasks) -> (B,): the weighted mean of the task scores.
+    """One score per object, (B, tasks) -> (B,): the weighted mean of the task scores, at least 0.
 
-    With `standardise: training` every task score is first counted in spreads above its mean on normal training objects
-    (project choice; the raw scores differ tenfold in scale).
+    With `standardise: training` every task score is first divided by its standard deviation on normal objects, so that
+    a task counts by how far it strays from the usual and not by its scale (project choice).
     """
     tasks = settings.scored_tasks()
     if settings.scoring.standardise == "training":
-        rows = [TASKS.index(task) for task in tasks]
-        scores = (scores - network.score_mean[rows]) / network.score_spread[rows]
-    weights = torch.tensor([settings.scoring.task_weights[task] for task in tasks], device=scores.device)
+        scores = scores / network.score_spread[[TASKS.index(task) for task in tasks]]
+    weights = scores.new_tensor([settings.scoring.task_weights[task] for task in tasks])
     return scores @ (weights / weights.sum())
 
 
@@ -182,7 +181,7 @@ def scorer(
     fabric = launch(device, settings.precision)
     distils = "distillation" in settings.tasks
     if weights is None:
-        features = IMAGENET_CLASSES if distils and settings.distillation.features != "off" else 0
+        features = IMAGENET_CLASSES if distils and settings.distillation.features != "none" else 0
         network = SSMTL(settings, classes=COCO_CLASSES if distils else 0, features=features)
     else:
         state, metadata = read_weights(weights, "ssmtl")

@@ -42,7 +42,7 @@ class Distillation(Section):
     """Task 4: class probabilities of the detector and ImageNet outputs of a ResNet-50, from the middle crop alone."""
 
     weight: float = Field(0.2, gt=0, description="lambda of the joint loss")
-    features: Literal["resnet50", "onnx", "off"] = Field("resnet50", description="where the feature target comes from")
+    features: Literal["resnet50", "onnx", "none"] = Field("resnet50", description="where the feature target comes from")
     features_onnx: str | None = Field(None, description="ONNX image classifier: input (N, 3, S, S), output (N, D)")
     features_size: int = Field(224, ge=32, description="side at which the feature network sees a crop, pixels")
     standardise_features: bool = Field(True, description="standardise each feature over the training crops")
@@ -74,7 +74,7 @@ class Scoring(Section):
 
     task_weights: dict[Task, float] = Field(dict.fromkeys(TASKS, 1.0), description="of the mean; 0: task not run")
     standardise: Literal["none", "training"] = Field(
-        "none", description="raw task scores as published, or each in units of its spread on held-out training objects"
+        "none", description="raw task scores as published, or each divided by its spread on held-out training objects"
     )
     batch: int = Field(64, ge=1, description="objects run at once")
 

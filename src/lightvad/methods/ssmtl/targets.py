@@ -64,7 +64,15 @@ def targets_of(job: Job, rows: np.ndarray, *, trained: int, device: torch.device
         for batch in sampler.in_order(objects, size=settings.training.batch, generator=np.random.default_rng()):
             yield batch.consecutive[:, MIDDLE]
 
-    features = cached_features(_cache(job), network, crops(), count=len(rows), digest=job.digest, what=job.what)
+    features = cached_features(
+        _cache(job),
+        network,
+        crops(),
+        count=len(rows),
+        digest=job.digest,
+        what=job.what,
+        batch=settings.training.batch,
+    )
     mean, spread = np.zeros(features.shape[1], np.float32), np.ones(features.shape[1], np.float32)
     if settings.distillation.standardise_features:
         mean = features[:trained].mean(0)

@@ -2,11 +2,13 @@
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning_fabric import Fabric
 from torch import nn
 
 from lightvad.artifacts.weights import write_weights
@@ -57,56 +59,83 @@ def train(job: Job) -> None:
 
     seed_everything(job.seed)
     network = _network(settings, targets).to(fabric.device)
-    best = BestSoFar(network)
     optimizer = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, schedule.epochs)
+    joint = JointTraining(
+        settings=settings, seed=job.seed, fabric=fabric, network=network, best=BestSoFar(network), optimizer=optimizer,
+        sampler=Sampler(job.clips, settings.crop_size, largest_step=largest_step(settings)),
+        trained=trained, heldout=heldout,
+    )  # fmt: skip
     training = Training(
         what=job.what, folder=job.folder, csv=job.folder / "training.csv", digest=job.digest, seed=job.seed,
-        epochs=schedule.epochs, modules={"network": network, "best": best}, optimizers={"network": optimizer},
+        epochs=schedule.epochs, modules={"network": network, "best": joint.best}, optimizers={"network": optimizer},
         schedulers=[cosine] if schedule.schedule == "cosine" else [],
     )  # fmt: skip
-    sampler = Sampler(job.clips, settings.crop_size, largest_step=largest_step(settings))
-    weights = loss_weights(settings)
-    per_epoch = min(schedule.objects_per_epoch or len(trained), len(trained))
-
-    def losses_of(batch: Batch) -> tuple[torch.Tensor, dict[Task, torch.Tensor]]:
-        with fabric.autocast():
-            losses = proxy_losses(network, batch.to(fabric.device), settings.tasks)
-        return torch.stack([weights[task] * loss for task, loss in losses.items()]).sum(), losses
-
-    def batches(epoch: int) -> Iterator[Batch]:
-        generator = np.random.default_rng((job.seed, epoch))
-        chosen = np.sort(generator.choice(len(trained), per_epoch, replace=False))
-        return sampler.shuffled(trained[chosen], size=schedule.batch, generator=generator)
-
-    def step(batch: Batch) -> dict[str, torch.Tensor]:
-        optimizer.zero_grad(set_to_none=True)
-        total, losses = losses_of(batch)
-        fabric.backward(total)
-        optimizer.step()
-        return {"total": total.detach(), **{task: loss.detach() for task, loss in losses.items()}}
-
-    def validate(_: int) -> dict[str, float]:
-        sums: dict[str, float] = dict.fromkeys(("total", *settings.tasks), 0.0)
-        generator = np.random.default_rng((job.seed, VALIDATION_STREAM))
-        for batch in sampler.in_order(heldout, size=schedule.batch, generator=generator):
-            total, losses = losses_of(batch)
-            named: Mapping[str, torch.Tensor] = {"total": total, **losses}
-            for name, loss in named.items():
-                sums[name] += float(loss) * len(batch.targets) / len(heldout)
-        if len(heldout):
-            best.offer(network, sums["total"])
-        return {f"validation_{name}": value for name, value in sums.items()} if len(heldout) else {}
-
-    batches_per_epoch = math.ceil(per_epoch / schedule.batch)
-    fit(training, batches=batches, step=step, batches_per_epoch=batches_per_epoch, after_epoch=validate)
-    chosen = best.network if schedule.checkpoint == "best_validation" else network
+    batches_per_epoch = math.ceil(joint.objects_per_epoch / schedule.batch)
+    fit(
+        training, batches=joint.batches, step=joint.step, batches_per_epoch=batches_per_epoch,
+        after_epoch=joint.validate,
+    )  # fmt: skip
+    chosen = joint.best.network if schedule.checkpoint == "best_validation" else network
     with fabric.autocast():
-        measure_scores(chosen, sampler, heldout if len(heldout) else trained, settings)
+        measure_spread(chosen, joint.sampler, heldout if len(heldout) else trained, settings)
     sizes = {"classes": str(chosen.classes), "features": str(chosen.features)}
     write_weights(job.folder / "model.safetensors", chosen.state_dict(), job.metadata | sizes)
     forget_features(job)
     finish(training)
+
+
+@dataclass(frozen=True)
+class JointTraining:
+    """What one epoch of the joint training does: its batches, a step, and the validation after it."""
+
+    settings: Settings
+    seed: int
+    fabric: Fabric
+    network: SSMTL
+    best: BestSoFar
+    optimizer: torch.optim.Optimizer
+    sampler: Sampler
+    trained: Objects
+    heldout: Objects
+
+    @property
+    def objects_per_epoch(self) -> int:
+        """Objects that an epoch draws from the training objects."""
+        return min(self.settings.training.objects_per_epoch or len(self.trained), len(self.trained))
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """The batches of an epoch, a function of seed and epoch."""
+        generator = np.random.default_rng((self.seed, epoch))
+        chosen = np.sort(generator.choice(len(self.trained), self.objects_per_epoch, replace=False))
+        return self.sampler.shuffled(self.trained[chosen], size=self.settings.training.batch, generator=generator)
+
+    def step(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """One step on the joint loss."""
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = self._losses(batch)
+        self.fabric.backward(losses["total"])
+        self.optimizer.step()
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def validate(self, _: int) -> dict[str, float]:
+        """Losses on the held-out objects, the same ones after every epoch; keeps the best network so far."""
+        if not len(self.heldout):
+            return {}
+        sums: dict[str, float] = {}
+        generator = np.random.default_rng((self.seed, VALIDATION_STREAM))
+        for batch in self.sampler.in_order(self.heldout, size=self.settings.training.batch, generator=generator):
+            for name, loss in self._losses(batch).items():
+                sums[name] = sums.get(name, 0.0) + float(loss) * len(batch.targets) / len(self.heldout)
+        self.best.offer(self.network, sums["total"])
+        return {f"validation_{name}": value for name, value in sums.items()}
+
+    def _losses(self, batch: Batch) -> dict[str, torch.Tensor]:
+        with self.fabric.autocast():
+            losses = proxy_losses(self.network, batch.to(self.fabric.device), self.settings.tasks)
+        weights = loss_weights(self.settings)
+        total = torch.stack([weights[task] * loss for task, loss in losses.items()]).sum()
+        return dict(losses, total=total)  # type: ignore[arg-type]
 
 
 def proxy_losses(network: SSMTL, batch: Batch, tasks: tuple[Task, ...]) -> dict[Task, torch.Tensor]:
@@ -117,14 +146,13 @@ def proxy_losses(network: SSMTL, batch: Batch, tasks: tuple[Task, ...]) -> dict[
     """
     consecutive = as_input(batch.consecutive)
     losses: dict[Task, torch.Tensor] = {}
-    motion = [consecutive]
+    motion = [batch.consecutive]
     if "arrow" in tasks:
-        motion.append(consecutive.flip(2))
+        motion.append(batch.consecutive.flip(1))
     if "irregularity" in tasks:
-        motion.append(as_input(batch.irregular))
+        motion.append(batch.irregular)
     if len(motion) > 1:
-        together = torch.cat(motion).contiguous(memory_format=torch.channels_last_3d)
-        features = network.sequence_features(together).split(len(consecutive))
+        features = network.sequence_features(as_input(torch.cat(motion))).split(len(consecutive))
         normal = torch.zeros(len(consecutive), dtype=torch.long, device=consecutive.device)
         labels = torch.cat([normal, normal + 1])
         if "arrow" in tasks:
@@ -150,21 +178,17 @@ def largest_step(settings: Settings) -> int:
 
 
 @torch.no_grad()
-def measure_scores(network: SSMTL, sampler: Sampler, objects: Objects, settings: Settings) -> None:
-    """Store mean and spread of every raw task score on normal `objects` in the network, for `scoring.standardise`."""
+def measure_spread(network: SSMTL, sampler: Sampler, objects: Objects, settings: Settings) -> None:
+    """Store the standard deviation of every raw task score on normal `objects`, for `scoring.standardise: training`."""
     network.eval()
     consecutive_only = Sampler(sampler.clips, sampler.crop_size, largest_step=0)
-    device = network.score_mean.device
+    device = network.score_spread.device
     found: list[torch.Tensor] = []
     for batch in consecutive_only.in_order(objects, size=settings.training.batch, generator=np.random.default_rng()):
-        batch = batch.to(device)
-        found.append(
-            task_scores(network, batch.consecutive, batch.targets, settings.tasks, settings.distillation.kd_score)
-        )
-    spread, mean = torch.std_mean(torch.cat(found), dim=0)
-    for column, task in enumerate(settings.tasks):
-        network.score_mean[TASKS.index(task)] = mean[column]
-        network.score_spread[TASKS.index(task)] = spread[column].clamp_min(SMALLEST_SPREAD)
+        crops, targets = batch.consecutive.to(device), batch.targets.to(device)
+        found.append(task_scores(network, crops, targets, settings.tasks, settings.distillation.kd_score))
+    spread = torch.cat(found).std(0).clamp_min(SMALLEST_SPREAD)
+    network.score_spread[[TASKS.index(task) for task in settings.tasks]] = spread
 
 
 def _network(settings: Settings, targets: Targets) -> SSMTL:
