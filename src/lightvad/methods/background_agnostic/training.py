@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -277,6 +278,8 @@ def _samples(job: Job) -> Iterator[tuple[Samples, Samples | None]]:
         folder=job.clips.root.parents[1] / "raw" / "pseudo_abnormal",
     )
     pool.write_manifest(job.folder / "pseudo_abnormal.csv")
+    for stale in (job.folder / "_resume").glob("crops.*"):
+        shutil.rmtree(stale)  # left by a killed training
     # A tenth of the images is seen in validation only.
     kept = max(1, round(0.9 * len(pool.images)))
 
