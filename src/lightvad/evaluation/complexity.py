@@ -1,28 +1,28 @@
-"""Parameters and floating-point operations of a network."""
+"""Parameters and floating-point operations of the path that is scored."""
 
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from lightvad.methods.protocol import Scorer
 
-def complexity(network: nn.Module, inputs: tuple[torch.Tensor, ...]) -> dict[str, Any]:
-    """Size and cost of one forward pass.
+
+def complexity(scorer: Scorer, inputs: tuple[torch.Tensor, ...]) -> dict[str, Any]:
+    """Size and cost of scoring once.
 
     Args:
-        network: in the state in which it scores.
-        inputs: of one frame (batch 1), e.g. (1, 9, 360, 640).
+        scorer: the path that is scored.
+        inputs: of one frame, e.g. its `example_inputs` at batch 1.
 
     Returns:
-        `parameters`; `gflops`, 10^9 operations, 2 per multiply-add, counted by torch's FlopCounterMode; `input`, the
-        shape of the first input without its batch dimension.
+        `parameters` of its network; `gflops`, 10^9 operations, 2 per multiply-add, counted by torch's FlopCounterMode;
+        `input`, the shape of the first input without its batch dimension.
     """
-    network.eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        network(*inputs)
+        scorer.scores(*inputs)
     return {
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "parameters": sum(parameter.numel() for parameter in scorer.network.parameters()),
         "gflops": counter.get_total_flops() / 1e9,
         "input": list(inputs[0].shape[1:]),
     }

@@ -1,0 +1,141 @@
+"""Speed and complexity of the path that is scored; a student's teachers are timed beside it in one process."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lightvad.artifacts.documents import write_json
+from lightvad.artifacts.tables import BOXES, read_table
+from lightvad.config import Benchmark, Dataset, Detection, MotionRegions, Project
+from lightvad.detection.class_probabilities import read_class_probabilities
+from lightvad.detection.timing import TimedDetector, detector_for_timing
+from lightvad.evaluation.complexity import complexity
+from lightvad.evaluation.speed import Footage, FrameObjects, TimedScorer, time_scorers
+from lightvad.layout import Run, boxes_path, classes_path, clips_folder, raw_folder
+from lightvad.methods.protocol import Scorer, part_of
+from lightvad.resolution import settings_model, settings_of, teachers_of
+from lightvad.stages.jobs import Machine, needs_boxes
+from lightvad.video.clips import ClipStore
+
+RESOLUTIONS = (1, 4, 16)
+"""Output heads where no dataset says otherwise: those of Avenue and ShanghaiTech."""
+OBJECTS = 10
+"""Objects a frame where there are no boxes to count; the row says so."""
+CACHED_FRAMES = 40
+"""Decoded frames that a timed stream may keep: enough for its window, too few to hold a clip."""
+
+
+def run(project: Project, run: Run, machine: Machine) -> None:
+    """Write `speed.json` (the run, and its teachers in the same process) and `complexity.json` of `run`.
+
+    Raises:
+        LightvadError: weights, clips or boxes are missing.
+    """
+    machine.apply()
+    dataset, benchmark = project.dataset(run.dataset), project.budget(run.budget).benchmark
+    runs = [run, *(teacher for teacher, _ in teachers_of(project, run))]
+    store = ClipStore(project.root / clips_folder(run.dataset))
+    clip = max(store.clips("test"), key=lambda clip: clip.frames)
+    with_boxes = any(needs_boxes(project, timed.method) for timed in runs)
+    objects = _objects(project, run.dataset, clip.name, clip.frames) if with_boxes else []
+    counted = benchmark.objects or max(1, round(float(np.mean([len(o.boxes) for o in objects])))) if objects else 0
+    detector = _detector(project, dataset, benchmark, machine) if with_boxes else None
+    entries = []
+    for timed in runs:
+        scorer = part_of(timed.method, "scoring").scorer(
+            settings_of(project, timed),
+            frame_size=dataset.frame_size,
+            resolutions=dataset.map_resolutions,
+            weights=project.root / timed.folder / "model.safetensors",
+            device=machine.device,
+        )
+        entries.append(_entry(timed.method, timed.variant, scorer, detector, counted))
+    height, width = dataset.frame_size
+    frame_bytes = clip.height * clip.width * 3
+    stream = ClipStore(project.root / clips_folder(run.dataset), cache_bytes=CACHED_FRAMES * frame_bytes)
+    rows = time_scorers(
+        entries,
+        footage=Footage(stream, clip.name, objects),
+        height=height,
+        width=width,
+        benchmark=benchmark,
+        device=machine.device,
+    )
+    write_json(project.root / run.folder / "speed.json", rows)
+    content = _complexity(entries[0], height=height, width=width, detector=detector)
+    write_json(project.root / run.folder / "complexity.json", content)
+
+
+def run_without_data(
+    project: Project,
+    *,
+    method: str,
+    variant: str,
+    height: int,
+    width: int,
+    budget: str,
+    machine: Machine,
+    out: Path,
+) -> None:
+    """Write speed (model only) and complexity of a method with random weights: {"speed": [...], "complexity": {...}}.
+
+    The settings are those of the variant under the budget, for no dataset in particular.
+    """
+    machine.apply()
+    benchmark = project.budget(budget).benchmark
+    settings = project.method_settings(
+        settings_model(method), method=method, variant=variant, dataset="(none)", budget=budget
+    )
+    scorer = part_of(method, "scoring").scorer(
+        settings, frame_size=(height, width), resolutions=RESOLUTIONS, weights=None, device=machine.device
+    )
+    detector = None
+    if scorer.needs_boxes:
+        detection = Detection(backend="motion", motion=MotionRegions()).model_copy(update={"backend": "import"})
+        detector = detector_for_timing(
+            detection, stand_in=benchmark.detector, raw=Path(), folder=out.parent, device=machine.device
+        )
+    entry = _entry(method, variant, scorer, detector, benchmark.objects or OBJECTS)
+    rows = time_scorers([entry], footage=None, height=height, width=width, benchmark=benchmark, device=machine.device)
+    content = _complexity(entry, height=height, width=width, detector=detector)
+    write_json(out, {"speed": rows, "complexity": content})
+
+
+def _entry(method: str, variant: str, scorer: Scorer, detector: TimedDetector | None, objects: int) -> TimedScorer:
+    if not scorer.needs_boxes or detector is None:
+        return TimedScorer(method, variant, scorer)
+    return TimedScorer(method, variant, scorer, detector.boxes, detector.name, objects)
+
+
+def _detector(project: Project, dataset: Dataset, benchmark: Benchmark, machine: Machine) -> TimedDetector:
+    return detector_for_timing(
+        dataset.detection,
+        stand_in=benchmark.detector,
+        raw=project.root / raw_folder(dataset.name),
+        folder=project.root / boxes_path(dataset.name, "any").parent,
+        device=machine.device,
+        root=project.root,
+    )
+
+
+def _objects(project: Project, dataset: str, clip: str, frames: int) -> list[FrameObjects]:
+    backend = project.dataset(dataset).detection.backend
+    boxes = read_table(project.root / boxes_path(dataset, backend), BOXES)
+    probabilities, _ = read_class_probabilities(project.root / classes_path(dataset, backend), boxes=len(boxes))
+    own = boxes["clip"].to_numpy() == clip
+    corners, at = boxes.loc[own, ["x1", "y1", "x2", "y2"]].to_numpy(np.float32), boxes.loc[own, "frame"].to_numpy()
+    return [FrameObjects(corners[at == t], probabilities[own][at == t].astype(np.float32)) for t in range(frames)]
+
+
+def _complexity(entry: TimedScorer, *, height: int, width: int, detector: TimedDetector | None) -> dict[str, Any]:
+    """Of one frame: the method's own networks and, for an object method, those of its detector beside it."""
+    inputs = entry.scorer.example_inputs(batch=1, height=height, width=width, objects=max(entry.objects, 1))
+    content = complexity(entry.scorer, inputs)
+    if entry.detector is not None and detector is not None:
+        content["objects_per_frame"] = entry.objects
+        content["detector"] = detector.name
+        content["detector_parameters"] = (
+            sum(parameter.numel() for parameter in detector.network.parameters()) if detector.network else 0
+        )
+    return content
