@@ -1,73 +1,135 @@
-"""Boxes from the maps of methods without boxes, for RBDC and TBDC (project choice, fast_aed sheet, section 5)."""
+"""Scored boxes from the anomaly maps of methods that have no boxes, for RBDC and TBDC.
+
+The papers do not say how (sheet fast_aed, section 5: project choice). Here: upsample the finest map bilinearly, take a
+mean over 9x9 pixels and 9 frames, cut it at 20 thresholds spread over its quantiles, box every 8-connected component,
+score a box by the maximum inside its component, and drop boxes that overlap a better one of the same frame by half
+(non-maximum suppression). Components of several thresholds that hold the same peak have the same score: only the one
+cut nearest to half the peak's height is kept, for the others are too tight or too wide to overlap the object. (With
+scores made from Ped2's masks plus noise, as 16x16 maps, that rule lifts RBDC from 0.50 to 0.97.)
+
+For speed the work is done on a grid of a quarter of the frame's size: cells of 4x4 pixels, the spatial side of the mean
+rounded to 3 cells (12 pixels). Box corners are multiples of a cell.
+"""
+
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 import pandas as pd
-from scipy import ndimage
+import torch
+from scipy.ndimage import uniform_filter1d
+from torchvision.ops import nms
 
-from lightvad.artifacts.tables import REGIONS
-from lightvad.evaluation.localization import overlap
+from lightvad.artifacts.tables import BOX, REGIONS
+from lightvad.errors import LightvadError
 
-SCALE = 4
-"""Maps are upsampled to a quarter of the frame's height and width: finer than any map, coarse enough to be quick."""
-FILTER_FRAMES = 9
-FILTER_PIXELS = 9
+CELL = 4
+"""Pixels of the frame per cell of the grid on which regions are found."""
+FILTER_FRAMES, FILTER_PIXELS = 9, 9
 THRESHOLDS = 20
-QUANTILES = (0.5, 0.999)
-LARGEST_OVERLAP = 0.5
+LOWEST_QUANTILE, HIGHEST_QUANTILE = 0.5, 0.999
+SUPPRESSION = 0.5
+BLOCK_BYTES = 64_000_000
+"""Filtered maps held in memory at a time."""
 
 
-def regions_from_maps(maps: np.ndarray, *, clip: str, frame_size: tuple[int, int]) -> pd.DataFrame:
-    """Regions of one clip: upsampled, mean-filtered over 9 frames and 9 pixels, cut at 20 quantiles into components.
+def regions_from_maps(
+    maps: np.ndarray, *, clip: str, frame_size: tuple[int, int], thresholds: int = THRESHOLDS
+) -> pd.DataFrame:
+    """Boxes around what a clip's maps call abnormal.
 
-    A region's score is the largest value in its component; of regions that overlap by more than one half (IoU), the
-    highest-scored stays.
+    The thresholds belong to the clip; they shape the boxes only. Scores are values of the filtered map, so that boxes
+    of different clips compare.
 
     Args:
         maps: float32 (T, h, w), higher = more anomalous.
         clip: its name.
-        frame_size: height and width, pixels.
+        frame_size: height and width of the frame, pixels: the unit of the boxes.
+        thresholds: number of thresholds.
 
     Returns:
-        Table REGIONS, boxes in pixels of the frame.
+        table REGIONS, x2/y2 exclusive.
+
+    Raises:
+        LightvadError: a value of the maps is NaN or infinite.
     """
-    smooth = filtered(maps, frame_size=frame_size)
-    thresholds = np.unique(np.quantile(smooth, np.linspace(*QUANTILES, THRESHOLDS)))
-    rows = []
-    for frame, image in enumerate(smooth):
-        for box, score in suppressed(*components(image, thresholds)):
-            x1, y1, x2, y2 = box * SCALE
-            rows.append((clip, frame, x1, y1, min(x2, frame_size[1]), min(y2, frame_size[0]), score))
-    return pd.DataFrame(rows, columns=list(REGIONS))
+    bad = ~np.isfinite(maps).all((1, 2))
+    if bad.any():
+        message = f"anomaly map of clip {clip}, frame {int(np.argmax(bad))}: NaN or infinite; score the run again"
+        raise LightvadError(message)
+    levels = _levels(maps, frame_size, thresholds)
+    found = []
+    for start, block in _filtered_blocks(maps, frame_size):
+        for t, plane in enumerate(block, start=start):
+            boxes, scores = _boxes(plane, levels, frame_size)
+            kept = nms(torch.from_numpy(boxes), torch.from_numpy(scores), SUPPRESSION).numpy()
+            found.append(pd.DataFrame(boxes[kept], columns=list(BOX)).assign(frame=t, score=scores[kept]))
+    table = pd.concat(found, ignore_index=True).assign(clip=clip)
+    return table[list(REGIONS)].astype({name: kind for name, kind in REGIONS.items() if name != "clip"})
 
 
-def filtered(maps: np.ndarray, *, frame_size: tuple[int, int]) -> np.ndarray:
-    """Bilinear upsampling to a quarter of the frame, then a mean over 9 frames and (about) 9 pixels: float32 (T, H/4, W/4)."""
-    height, width = (-(-side // SCALE) for side in frame_size)
-    large = np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR) for image in maps])
-    cells = 2 * round(FILTER_PIXELS / SCALE / 2) + 1
-    return ndimage.uniform_filter(large, (FILTER_FRAMES, cells, cells), mode="nearest")
+def grid_size(frame_size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the grid, cells."""
+    return -(-frame_size[0] // CELL), -(-frame_size[1] // CELL)
 
 
-def components(image: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (N, 4) of the 8-connected components of `image` above each threshold, and their largest values (N,)."""
-    boxes, scores = [np.zeros((0, 4))], [np.zeros(0)]
-    for threshold in thresholds[thresholds < image.max()]:
-        count, labels, stats, _ = cv2.connectedComponentsWithStats((image > threshold).astype(np.uint8))
-        corners = stats[1:, :4].astype(np.float64)
-        corners[:, 2:] += corners[:, :2]
-        boxes.append(corners)
-        scores.append(np.asarray(ndimage.maximum(image, labels, np.arange(1, count))))
-    return np.concatenate(boxes), np.concatenate(scores)
+def _filtered_blocks(maps: np.ndarray, frame_size: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Upsampled, mean-filtered maps block by block: (first frame, float32 (t, rows, columns)); edges are repeated."""
+    rows, columns = grid_size(frame_size)
+    step, halo = max(1, BLOCK_BYTES // (4 * rows * columns)), FILTER_FRAMES // 2
+    for start in range(0, len(maps), step):
+        stop = min(start + step, len(maps))
+        first, last = max(0, start - halo), min(len(maps), stop + halo)
+        planes = np.stack([_filtered_plane(plane, rows, columns) for plane in maps[first:last]])
+        smooth = uniform_filter1d(planes, FILTER_FRAMES, axis=0, mode="nearest")
+        yield start, smooth[start - first : stop - first]
 
 
-def suppressed(boxes: np.ndarray, scores: np.ndarray) -> list[tuple[np.ndarray, float]]:
-    """Greedy non-maximum suppression; among equal scores the smaller region stays."""
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    waiting = np.lexsort((areas, -scores))
-    kept = []
-    while len(waiting):
-        best, waiting = waiting[0], waiting[1:]
-        kept.append((boxes[best], float(scores[best])))
-        waiting = waiting[overlap(boxes[best], boxes[waiting]) <= LARGEST_OVERLAP]
-    return kept
+def _filtered_plane(plane: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    shrinks = plane.shape[0] > rows or plane.shape[1] > columns
+    resized = cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    side = 2 * round((FILTER_PIXELS / CELL - 1) / 2) + 1
+    return cv2.blur(resized, (side, side), borderType=cv2.BORDER_REPLICATE)
+
+
+def _levels(maps: np.ndarray, frame_size: tuple[int, int], thresholds: int) -> np.ndarray:
+    """Ascending thresholds, equal ones once.
+
+    Their quantiles come closer to 1 in equal ratios, from 0.5 to 0.999: an anomaly covers a small share of a clip.
+    """
+    share = np.geomspace(1 - LOWEST_QUANTILE, 1 - HIGHEST_QUANTILE, thresholds)
+    # At most about 2 million values speak for the clip: a regular choice of its frames.
+    rows, columns = grid_size(frame_size)
+    chosen = maps[:: max(1, len(maps) * rows * columns // 2_000_000)]
+    values = np.concatenate([block.ravel() for _, block in _filtered_blocks(chosen, frame_size)])
+    return np.unique(np.quantile(values, 1 - share))
+
+
+def _boxes(plane: np.ndarray, levels: np.ndarray, frame_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes float32 (N, 4) in pixels around the components of one filtered map, by peak, and the peaks (N,)."""
+    boxes, peaks, cuts = [np.empty((0, 4), np.float32)], [np.empty(0, np.float32)], [np.empty(0)]
+    for level in levels:
+        above = plane > level
+        if not above.any():
+            break
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)
+        maxima = np.full(count, -np.inf, np.float32)
+        np.maximum.at(maxima, labels[above], plane[above])
+        corner, size = stats[1:, :2], stats[1:, 2:4]
+        boxes.append(np.concatenate([corner, corner + size], axis=1).astype(np.float32) * CELL)
+        peaks.append(maxima[1:])
+        cuts.append(np.full(count - 1, level))
+    limit = np.array([frame_size[1], frame_size[0]] * 2, np.float32)
+    return _one_for_each_peak(
+        np.minimum(np.concatenate(boxes), limit), np.concatenate(peaks), np.concatenate(cuts), ground=float(levels[0])
+    )
+
+
+def _one_for_each_peak(
+    boxes: np.ndarray, peaks: np.ndarray, cuts: np.ndarray, *, ground: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of boxes with the same peak, the one whose threshold (`cuts`) is nearest to half its height over `ground`."""
+    order = np.lexsort((np.abs(cuts - (ground + peaks) / 2), peaks))
+    peaks = peaks[order]
+    first = np.append(True, peaks[1:] != peaks[:-1])[: len(peaks)]
+    return boxes[order][first], peaks[first]
