@@ -41,7 +41,7 @@ def to_frames(images: Sequence[np.ndarray]) -> torch.Tensor:
 
 def normalized(frames: torch.Tensor) -> torch.Tensor:
     """uint8 gray levels -> float32 (x - 127) / 128 (sheet, section 1); keeps the channels-last layout."""
-    return (frames.float() - 127) / 128
+    return frames.float().sub_(127).div_(128)
 
 
 class WindowReader:

@@ -1,0 +1,132 @@
+"""Scoring: the timed path is the scored path, and what is written."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lightvad.artifacts.arrays import Maps
+from lightvad.artifacts.tables import FRAME_SCORES, LABELS, read_table, write_table
+from lightvad.artifacts.weights import write_weights
+from lightvad.errors import LightvadError
+from lightvad.methods.fast_aed import scoring, training
+from lightvad.methods.fast_aed.settings import Settings
+from lightvad.methods.protocol import Job, Scorer
+from lightvad.video.windows import window_indices
+
+MakeJob = Callable[..., Job]
+NO_BOXES = np.zeros((0, 4), np.float32)
+RECONSTRUCTION: dict[str, Any] = {
+    "teachers": [], "distillation": False, "adversarial": {"discriminators": "none"}, "pretrained_variant": "run",
+}  # fmt: skip
+
+
+def scorer_of(job: Job) -> scoring.FastAedScorer:
+    return scoring.scorer(
+        job.settings, frame_size=job.frame_size, resolutions=job.resolutions,
+        weights=job.folder / "model.safetensors", device="cpu",
+    )  # fmt: skip
+
+
+def prepared(make_job: MakeJob, settings: dict[str, Any] | None = None, **keys: Any) -> Job:
+    """A job with trained weights in its folder."""
+    job = make_job("run", {"training": {"epochs": 1}, **(settings or {})}, **keys)
+    if not job.settings.distils:
+        training.pretrain(job)
+        keys["pretrained"] = job.folder / "pretrained.safetensors"
+        job = make_job("run", settings, **keys)
+    training.train(job)
+    return job
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [None, {"network": {"branches": "per_teacher", "input_frames": 1, "resolutions": [2, "full"]}}, RECONSTRUCTION],
+    ids=["default", "branches", "reconstruction"],
+)
+def test_the_scores_written_are_those_of_the_scorer(make_job: MakeJob, settings: dict[str, Any] | None) -> None:
+    job = prepared(make_job, settings)
+    scoring.score(job)
+    path = scorer_of(job)
+    table = read_table(job.folder / "frame_scores.parquet", FRAME_SCORES)
+    assert table["clip"].unique().tolist() == ["test_01"]
+    assert table["frame"].tolist() == list(range(9))
+    assert table["label"].tolist() == [0] * 5 + [1] * 4
+    for t in range(9):
+        window = job.clips.window("test_01", window_indices(t, path.offsets, 9, "current"))
+        score = path.scores(*path.inputs(window, NO_BOXES))
+        assert score.shape == (1,)
+        assert score.item() == pytest.approx(table["score"][t], rel=1e-4)
+
+
+def test_maps_are_written_at_every_resolution_and_scores_come_from_them(make_job: MakeJob) -> None:
+    job = prepared(make_job)
+    scoring.score(job)
+    with Maps(job.folder / "maps.npz") as maps:
+        assert maps.keys() == ["test_01/1", "test_01/2", "test_01/4"]
+        maxima = [maps.read("test_01", side).max((1, 2)) for side in (1, 2, 4)]
+        assert maps.read("test_01", 4).shape == (9, 4, 4)
+    table = read_table(job.folder / "frame_scores.parquet", FRAME_SCORES)
+    np.testing.assert_allclose(table["score"], np.mean(maxima, axis=0), rtol=1e-5)
+    assert not list(job.folder.glob(".maps_*"))
+
+
+def test_the_settings_resolutions_go_before_the_datasets_and_full_is_the_frame_size(make_job: MakeJob) -> None:
+    job = prepared(make_job, {"network": {"resolutions": ["full", 4]}}, frame_size=(48, 64))
+    scoring.score(job)
+    with Maps(job.folder / "maps.npz") as maps:
+        assert maps.read("test_01", "full").shape == (9, 48, 64)
+        assert maps.keys() == ["test_01/full", "test_01/4"]
+
+
+def test_the_scorer_keeps_the_protocol_and_needs_no_weights() -> None:
+    path = scoring.scorer(
+        Settings.model_validate({"network": {"blocks": 1, "heads": 1}}), frame_size=(40, 56), resolutions=(1, 4),
+        weights=None, device="cpu",
+    )  # fmt: skip
+    assert isinstance(path, Scorer)
+    assert path.offsets == (-3, 0, 3)
+    assert path.precision == "32-true"
+    assert not path.network.training
+    inputs = path.example_inputs(batch=3, height=40, width=56, objects=0)
+    assert path.scores(*inputs).shape == (3,)
+    window = np.random.default_rng(0).integers(0, 256, (3, 30, 50, 3), dtype=np.uint8)
+    (frames,) = path.inputs(window, NO_BOXES)
+    assert frames.shape == (1, 9, 40, 56)
+    assert frames.dtype == torch.uint8
+    assert frames.stride() == inputs[0][:1].stride()
+
+
+def test_precision_and_activation_reach_the_scores(make_job: MakeJob) -> None:
+    job = prepared(make_job)
+    frames = scorer_of(job).example_inputs(batch=2, height=40, width=56, objects=0)
+    plain = scorer_of(job).scores(*frames)
+    assert plain.dtype == torch.float32
+    other = make_job("run", {"score_precision": "bf16-mixed"})
+    coarse = scorer_of(other).scores(*frames)
+    assert not torch.equal(coarse, plain)
+    torch.testing.assert_close(coarse, plain, atol=0.05, rtol=0.05)
+
+
+def test_weights_that_do_not_fit_or_belong_elsewhere_are_refused(make_job: MakeJob) -> None:
+    job = prepared(make_job)
+    wider = make_job("run", {"network": {"heads": 2}})
+    with pytest.raises(LightvadError, match="weights do not fit"):
+        scorer_of(wider)
+    write_weights(job.folder / "model.safetensors", {"w": torch.zeros(1)}, {"method": "ssmtl"})
+    with pytest.raises(LightvadError, match="'ssmtl'"):
+        scorer_of(job)
+
+
+def test_a_frame_without_a_label_is_one_clear_line(make_job: MakeJob, tmp_path) -> None:
+    table = pd.DataFrame({"clip": ["test_01"] * 9, "frame": range(9), "score": np.linspace(0, 1, 9)})
+    clips = make_job("run").clips
+    moved = type(clips).__new__(type(clips))
+    moved.root = tmp_path
+    labels = pd.DataFrame({"clip": "test_01", "frame": range(8), "label": 0})
+    write_table(tmp_path / "labels.parquet", labels, LABELS)
+    with pytest.raises(LightvadError, match="no label for clip test_01, frame 8"):
+        scoring._labelled(table, moved)

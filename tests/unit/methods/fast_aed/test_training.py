@@ -1,0 +1,250 @@
+"""Both phases: what they write, that every loss and knob moves the weights, and that a killed training is continued."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightvad.artifacts.documents import read_csv
+from lightvad.artifacts.weights import read_weights
+from lightvad.errors import LightvadError
+from lightvad.methods.fast_aed import training
+from lightvad.methods.fast_aed.model import Student
+from lightvad.methods.fast_aed.settings import Network, Schedule
+from lightvad.methods.protocol import Job
+
+MakeJob = Callable[..., Job]
+
+
+def trained(job: Job) -> dict[str, torch.Tensor]:
+    training.train(job)
+    return read_weights(job.folder / "model.safetensors", "fast_aed")[0]
+
+
+def differ(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return any(not torch.equal(a[name], b[name]) for name in a)
+
+
+def test_pretraining_writes_the_auto_encoder_and_the_second_phase_starts_from_it(make_job: MakeJob) -> None:
+    first = make_job("first", {"pretraining": {"epochs": 3}})
+    training.pretrain(first)
+    rows = read_csv(first.folder / "pretraining.csv")
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[-1]["reconstruction"]) < float(rows[0]["reconstruction"])
+    assert float(rows[-1]["heldout_reconstruction"]) > 0
+    assert not (first.folder / "_resume").exists()
+    state, metadata = read_weights(first.folder / "pretrained.safetensors", "fast_aed")
+    assert metadata["variant"] == "first"
+    # At a learning rate of next to nothing the student's encoder stays what it was loaded as.
+    still = {"pretrained_variant": "first", "training": {"lr": 1e-12, "epochs": 1, "weight_decay": 0}}
+    job = make_job("second", still, pretrained=first.folder / "pretrained.safetensors")
+    student = trained(job)
+    name = "encoder.blocks.0.attention.output.weight"
+    torch.testing.assert_close(student[name], state[name], atol=1e-9, rtol=0)
+    assert differ(student, trained(make_job("scratch", {**still, "pretrained_variant": None})))
+
+
+def test_distillation_learns_and_reports(make_job: MakeJob) -> None:
+    job = make_job("run", {"training": {"epochs": 8, "lr": 2e-3}})
+    weights = trained(job)
+    assert set(weights) == set(Student(Network(blocks=1, heads=1), (1, 2, 4)).state_dict())
+    rows = read_csv(job.folder / "training.csv")
+    assert list(rows[0]) == [
+        "epoch", "discriminator", "distillation", "adversarial", "zeros_1", "zeros_2", "zeros_4",
+        "heldout_distillation", "lr", "seconds",
+    ]  # fmt: skip
+    assert float(rows[-1]["distillation"]) < float(rows[0]["distillation"])
+    assert not (job.folder / "_resume").exists()
+    assert not list(job.folder.glob(".maps_*"))
+
+
+def test_dead_heads_show_in_the_report(make_job: MakeJob) -> None:
+    job = make_job("run", {"network": {"output_activation": "relu"}, "training": {"epochs": 1}})
+    phase = distillation(job)
+    last = phase.student.branches[0].heads[2].second
+    torch.nn.init.constant_(last.bias, -50.0)
+    losses = phase.step(next(iter(phase.batches.epoch(0))))
+    assert losses["zeros_4"] == 1.0
+    assert losses["zeros_1"] < 1.0
+
+
+def distillation(job: Job) -> training.Distillation:
+    fabric = training.launch("cpu", "32-true")
+    training.seed_everything(0)
+    branches = len(job.teachers) if job.settings.network.branches == "per_teacher" else 1
+    student = Student(job.settings.network, job.resolutions, branches)
+    targets = training.Targets(
+        job.teachers, job.clips.clips("train"), resolutions=job.resolutions, frame_size=job.frame_size,
+        folder=job.folder,
+    )  # fmt: skip
+    return training.Distillation(job, fabric, student, training._batches(job, job.settings.training, targets))
+
+
+def test_discriminators_and_student_both_move_in_one_step(make_job: MakeJob) -> None:
+    phase = distillation(make_job("run"))
+    before = {name: {k: v.clone() for k, v in m.state_dict().items()} for name, m in phase.modules.items()}
+    phase.step(next(iter(phase.batches.epoch(0))))
+    for name, module in phase.modules.items():
+        changed = {k for k, v in module.state_dict().items() if not torch.equal(v, before[name][k])}
+        weights = {k for k, _ in module.named_parameters()}
+        assert changed & weights, name
+    assert len(phase.modules["discriminators"]) == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"distillation": False},
+        {"adversarial": {"discriminators": "none"}},
+        {"adversarial": {"discriminators": "one"}},
+        {"adversarial": {"weight": 0.5}},
+        {"adversarial": {"sees_fakes": False}},
+        {"adversarial": {"updates": 2}},
+        {"adversarial": {"lr": 1e-2}},
+        {"adversarial": {"weight_decay": 0.5}},
+        {"teachers": [{"method": "first"}]},
+        {"network": {"branches": "per_teacher"}},
+        {"network": {"output_activation": "relu"}},
+        {"network": {"resolutions": [1, 2]}},
+        {"network": {"resolutions": [2, "full"]}},
+        {"training": {"optimizer": "adamw", "weight_decay": 0.5}},
+        {"training": {"weight_decay": 0.5}},
+        {"training": {"lr_decay": "one_cycle"}},
+        {"training": {"lr_decay": "one_cycle", "one_cycle_rise": 0.9}},
+        {"training": {"lr_step_epochs": 1}},
+        {"training": {"lr_step_epochs": 1, "lr_step_factor": 0.1}},
+        {"training": {"gradient_clip": None}},
+        {"training": {"windows_per_epoch": 12}},
+        {"training": {"batch": 2}},
+        {"horizontal_flip": True},
+        {"average_decay": None},
+        {"average_decay": 0.1},
+        {"precision": "bf16-mixed"},
+        {"recalibration_batches": 2},
+    ],
+    ids=str,
+)
+def test_every_knob_of_training_changes_the_outcome(make_job: MakeJob, settings: dict[str, Any]) -> None:
+    steps = {"adversarial": {"lr": 1e-3}}
+    default = trained(make_job("default", steps))
+    changed = trained(make_job("changed", training_layers(steps, settings)))
+    shared = {name: value for name, value in default.items() if name in changed}
+    assert set(default) != set(changed) or differ(shared, changed)
+
+
+def training_layers(*layers: dict[str, Any]) -> dict[str, Any]:
+    from lightvad.config import merged
+
+    return merged(*layers)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"autoencoder": {"skips": True}},
+        {"autoencoder": {"target": "half"}},
+        {"pretraining": {"lr": 1e-2}},
+        {"horizontal_flip": True},
+        {"precision": "bf16-mixed"},
+    ],
+    ids=str,
+)
+def test_every_knob_of_pretraining_changes_the_outcome(make_job: MakeJob, settings: dict[str, Any]) -> None:
+    states = []
+    for name, layer in (("default", {}), ("changed", settings)):
+        job = make_job(name, layer)
+        training.pretrain(job)
+        states.append(read_weights(job.folder / "pretrained.safetensors", "fast_aed")[0])
+    assert set(states[0]) != set(states[1]) or differ(states[0], states[1])
+
+
+class KilledError(Exception):
+    """Stands for a kill between two epochs."""
+
+
+@pytest.mark.parametrize("phase", ["pretrain", "train"])
+def test_a_resumed_training_equals_an_undisturbed_one(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    layers = {"pretraining": {"epochs": 4}, "training": {"epochs": 4, "lr_decay": "one_cycle"}, "horizontal_flip": True}
+    file = {"pretrain": "pretrained", "train": "model"}[phase]
+    start = getattr(training, phase)
+    undisturbed, killed = make_job("undisturbed", layers), make_job("killed", layers)
+    start(undisturbed)
+    whole = training.Batches.epoch
+
+    def until_the_kill(batches: training.Batches, epoch: int) -> Any:
+        if epoch == 2:
+            raise KilledError
+        return whole(batches, epoch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Batches, "epoch", until_the_kill)
+        with pytest.raises(KilledError):
+            start(killed)
+    assert list((killed.folder / "_resume").glob("*.pt"))
+    start(killed)
+    states = [read_weights(job.folder / f"{file}.safetensors")[0] for job in (undisturbed, killed)]
+    assert not differ(*states)
+
+
+def test_reconstruction_only_keeps_the_auto_encoder(make_job: MakeJob) -> None:
+    only = {
+        "teachers": [], "distillation": False, "adversarial": {"discriminators": "none"},
+        "pretrained_variant": "run",
+    }  # fmt: skip
+    job = make_job("run", only)
+    training.pretrain(job)
+    training.train(make_job("run", only, pretrained=job.folder / "pretrained.safetensors"))
+    states = [read_weights(job.folder / f"{name}.safetensors")[0] for name in ("pretrained", "model")]
+    assert not differ(*states)
+    assert read_csv(job.folder / "training.csv")[0]["epoch"] == "0"
+
+
+def test_pretrained_weights_of_another_network_are_refused(make_job: MakeJob) -> None:
+    first = make_job("first")
+    training.pretrain(first)
+    other = {"network": {"blocks": 2}, "pretrained_variant": "first"}
+    with pytest.raises(LightvadError, match=r"pretrained\.safetensors: weights do not fit"):
+        training.train(make_job("second", other, pretrained=first.folder / "pretrained.safetensors"))
+
+
+def test_missing_teachers_maps_are_one_clear_line(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job("run", {"network": {"resolutions": [7]}})
+    with pytest.raises(LightvadError, match=r"maps\.npz: no array 'train_01/7'"):
+        training.train(job)
+
+
+def learning_rates(**keys: Any) -> list[float]:
+    schedule = Schedule(lr=1.0, epochs=8, **keys)
+    optimizer = training.optimizer_of(torch.nn.Linear(1, 1), schedule)
+    found = []
+    for step in range(40):
+        training.set_learning_rate(optimizer, schedule, step=step, steps_per_epoch=5)
+        found.append(optimizer.param_groups[0]["lr"])
+    return found
+
+
+def test_learning_rate_schedules() -> None:
+    assert learning_rates(lr_decay="constant") == [1.0] * 40
+    assert learning_rates(lr_decay="step", lr_step_epochs=3) == [1.0] * 15 + [0.5] * 15 + [0.25] * 10
+    cycle = learning_rates(lr_decay="one_cycle", one_cycle_rise=0.25)
+    top = cycle.index(max(cycle))
+    assert 8 <= top <= 11
+    assert cycle[: top + 1] == sorted(cycle[: top + 1])
+    assert cycle[top:] == sorted(cycle[top:], reverse=True)
+    assert 0.95 < max(cycle) <= 1.0
+    assert 0 < cycle[-1] < 0.01
+
+
+def test_averaged_weights_follow_the_weights_and_lag_behind() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    average = training.averaged(network, 0.9)
+    with torch.no_grad():
+        for value in range(200):
+            network.weight.fill_(value)
+            average.update_parameters(network)
+    # An exponential average with decay d of a ramp lags d / (1 - d) behind it.
+    assert average.module.weight.item() == pytest.approx(199 - 9, abs=0.1)
