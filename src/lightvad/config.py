@@ -38,7 +38,7 @@ class Source(Settings):
 
 
 class UltralyticsDetector(Settings):
-    """YOLO through the optional `ultralytics` package: published weights, or a small model trained on generated boxes."""
+    """YOLO through the optional package `ultralytics`: published weights, or a small model trained here."""
 
     weights: Source | None = None
     architecture: str | None = Field(None, description="model yaml to train on the dataset's `detector` split")
@@ -72,7 +72,7 @@ class MotionRegions(Settings):
 
 
 class ClassProbabilities(Settings):
-    """Class probabilities of every box for the fourth task of SSMTL: from the detection backend itself, an ONNX detector, or off."""
+    """Class probabilities of every box, for the fourth task of SSMTL: of the backend, of an ONNX detector, or none."""
 
     source: Literal["backend", "onnx", "none"] = "none"
     onnx: Source | None = None
@@ -99,7 +99,8 @@ class Detection(Settings):
     def _backend_is_configured(self) -> "Detection":
         section = {"ultralytics": self.ultralytics, "import": self.imported, "motion": self.motion}[self.backend]
         if section is None:
-            message = f"`backend: {self.backend}` needs its section `{'imported' if self.backend == 'import' else self.backend}`"
+            name = "imported" if self.backend == "import" else self.backend
+            message = f"`backend: {self.backend}` needs its section `{name}`"
             raise ValueError(message)
         return self
 

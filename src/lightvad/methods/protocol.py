@@ -83,8 +83,16 @@ class Scorer(Protocol):
     network: nn.Module
     precision: str
 
-    def inputs(self, window: np.ndarray, boxes: np.ndarray) -> tuple[torch.Tensor, ...]:
-        """From frames uint8 (F, H, W, 3) RGB and boxes float32 (K, 4) to the network's inputs on its device."""
+    def inputs(
+        self, window: np.ndarray, boxes: np.ndarray, class_probabilities: np.ndarray | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """From decoded frames to the network's inputs on its device.
+
+        Args:
+            window: uint8 (F, H, W, 3) RGB, the frames at `offsets`.
+            boxes: float32 (K, 4) of the current frame; frame methods do not look at them.
+            class_probabilities: float32 (K, classes) of these boxes, for methods that compare them.
+        """
         ...
 
     def scores(self, *inputs: torch.Tensor) -> torch.Tensor:
@@ -97,7 +105,7 @@ class Scorer(Protocol):
 
 
 def part_of(method: str, part: str) -> ModuleType:
-    """The module `lightvad.methods.METHOD.PART`, imported when needed (a method's folder is all that it takes to add one).
+    """The module `lightvad.methods.METHOD.PART`, imported when needed: a method's folder is all it takes to add one.
 
     Raises:
         LightvadError: there is no such method, or it has no such part.

@@ -38,9 +38,9 @@ class Machine:
 
 
 def held_out(clips: list[Clip], fraction: float) -> frozenset[str]:
-    """Names of the training clips kept for validation: `fraction` of them, at least one, evenly spread (project choice).
+    """Names of the training clips kept for validation: `fraction` of them, evenly spread (project choice).
 
-    With a fraction of 0, or with a single clip, none is held out.
+    At least one; none with a fraction of 0, or with a single clip.
     """
     names = sorted(clip.name for clip in clips)
     if fraction == 0 or len(names) < 2:

@@ -31,7 +31,7 @@ def run(project: Project, run: Run, machine: Machine) -> None:
 
 
 def _write_regions(job: Job) -> None:
-    """Boxes around what a frame method's finest map calls abnormal, for RBDC and TBDC (project choice, sheet section 5)."""
+    """Boxes around what a frame method's finest map calls abnormal, for RBDC and TBDC."""
     tables = []
     with Maps(job.folder / "maps.npz") as maps:
         clips = job.clips.clips("test")

@@ -153,7 +153,8 @@ class ClipStore:
         found = sorted((self.root / info.split).glob(f"{clip}.*"))
         found = [path for path in found if path.stem == clip and not path.name.startswith(".")]
         if len(found) != 1:
-            message = f"{self.root / info.split}: {len(found)} files for clip {clip}, expected 1; run `lightvad prepare` again"
+            place = self.root / info.split
+            message = f"{place}: {len(found)} files for clip {clip}, expected 1; run `lightvad prepare` again"
             raise LightvadError(message)
         return found[0]
 
@@ -162,7 +163,8 @@ class ClipStore:
             path = self.path(clip)
             frames: Frames = ZipFrames(path) if path.suffix == ".zip" else VideoFrames(path)
             if len(frames) != self[clip].frames:
-                message = f"{path}: {len(frames)} frames, but the index says {self[clip].frames}; run `lightvad prepare` again"
+                expected = self[clip].frames
+                message = f"{path}: {len(frames)} frames, but the index says {expected}; run `lightvad prepare` again"
                 raise LightvadError(message)
             self._open[clip] = frames
             while len(self._open) > 64:

@@ -23,7 +23,7 @@ class VideoFrames:
         try:
             with av.open(str(path)) as container:
                 self.fps = float(container.streams.video[0].average_rate or 0)
-                self._times = sorted(int(frame.pts or 0) for frame in container.decode(video=0))
+                self._times = sorted(_time_of(frame) for frame in container.decode(video=0))
             self._container = av.open(str(path))
         except (OSError, IndexError, av.FFmpegError) as error:
             message = (
@@ -32,6 +32,9 @@ class VideoFrames:
             raise LightvadError(message) from error
         if not self._times:
             message = f"{path}: holds no frames; get the file again"
+            raise LightvadError(message)
+        if len(set(self._times)) != len(self._times):
+            message = f"{path}: frames without time stamps of their own; remux it (`ffmpeg -i IN -c copy OUT.mp4`)"
             raise LightvadError(message)
         self._stream = self._container.streams.video[0]
         self._position = {pts: t for t, pts in enumerate(self._times)}
@@ -50,8 +53,13 @@ class VideoFrames:
             self._container.seek(self._times[t], stream=self._stream, backward=True)
             self._decoder = self._container.decode(self._stream)
         for frame in self._decoder:
-            if self._position[int(frame.pts or 0)] == t:
+            if self._position[_time_of(frame)] == t:
                 self._next = t + 1
                 return frame.to_ndarray(format="rgb24")
         message = f"{self.path}: frame {t} could not be decoded; get the file again"
         raise LightvadError(message)
+
+
+def _time_of(frame: av.VideoFrame) -> int:
+    """Presentation time in units of the stream; -1 where the container gives none."""
+    return -1 if frame.pts is None else frame.pts

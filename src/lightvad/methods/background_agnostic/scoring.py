@@ -46,17 +46,26 @@ class ObjectScorer:
         self._motion = motion_of(settings)
         self._batch = settings.score_batch
 
-    def inputs(self, window: np.ndarray, boxes: np.ndarray, *, where: str = "window") -> tuple[torch.Tensor, ...]:
+    def inputs(
+        self,
+        window: np.ndarray,
+        boxes: np.ndarray,
+        class_probabilities: np.ndarray | None = None,
+        *,
+        where: str = "window",
+    ) -> tuple[torch.Tensor, ...]:
         """Gray and motion crops of the objects of one frame.
 
         Args:
             window: uint8 (3, H, W, 3) RGB, the frames at `offsets`.
             boxes: float32 (K, 4) of the middle frame, pixels.
+            class_probabilities: unused.
             where: names the clip and the frame in errors.
 
         Returns:
             float32 (K, 1, 64, 64) in [0, 1] and twice (K, C, 64, 64) in [-1, 1], on the network's device.
         """
+        del class_probabilities
         return as_inputs(object_crops(window, boxes, self._motion, where), self._fabric.device)
 
     @torch.inference_mode()

@@ -51,9 +51,11 @@ class FastAedScorer:
         self.network: nn.Module = self._model
         self.precision: str = settings.score_precision
 
-    def inputs(self, window: np.ndarray, boxes: np.ndarray) -> tuple[torch.Tensor, ...]:
+    def inputs(
+        self, window: np.ndarray, boxes: np.ndarray, class_probabilities: np.ndarray | None = None
+    ) -> tuple[torch.Tensor, ...]:
         """Frames uint8 (F, H, W, 3) RGB -> one tensor uint8 (1, 3F, h, w) on the network's device; boxes: unused."""
-        del boxes
+        del boxes, class_probabilities
         return (to_frames([stacked(window, self._frame_size)]).to(self._device),)
 
     def scores(self, *inputs: torch.Tensor) -> torch.Tensor:
