@@ -1,7 +1,11 @@
 """Speed of the path that is scored (architecture, section 5): side by side, in turns, in one process.
 
 Two scopes always. `model`: inputs lie on the device; for an object method the detector's pass over the frame belongs to
-the model. `end_to_end`: file, decode, window, detector, inputs, scores, frame by frame.
+the model. `end_to_end`: file, decode, window, detector, inputs, scores, frame by frame; the clip begins anew when it
+ends, and opening its file is part of the warm-up.
+
+Networks run in evaluation and inference mode. A call is timed from one synchronisation with the device to the next. The
+rounds of all rows are interleaved, so that a machine that slows down slows all of them.
 """
 
 import itertools
@@ -17,6 +21,7 @@ import torch
 
 from lightvad.artifacts.records import device_name
 from lightvad.config import Benchmark
+from lightvad.errors import LightvadError
 from lightvad.methods.protocol import Scorer
 from lightvad.progress import say
 from lightvad.video.clips import ClipStore
@@ -24,6 +29,9 @@ from lightvad.video.windows import window_indices
 
 Detect = Callable[[np.ndarray], np.ndarray]
 """From a frame uint8 (H, W, 3) RGB to boxes float32 (K, 4)."""
+
+LONGEST_WARM_UP = 0.25
+"""Share of a round's time that may go into warming up."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class TimedScorer:
         scorer: the path that is scored.
         detector: run on every frame before an object method; None for frame methods.
         detector_name: what the row says of it.
-        objects: objects a frame, for the random inputs of an object method.
+        objects: objects a frame, for the random inputs of an object method (scope `model`).
     """
 
     method: str
@@ -60,9 +68,10 @@ class Footage:
     """A clip for end-to-end timing.
 
     Attributes:
-        store: a store of its own, so that every frame is decoded in the timed path.
+        store: a store of its own with a cache too small for the clip, so that every frame is decoded in the timed path.
         clip: name of the clip.
-        objects: objects of every frame (object methods); empty for frame methods.
+        objects: objects of every frame, which stand in for what the detector finds (object methods only): a detector
+            that only stands in for the maker of imported boxes finds nothing.
     """
 
     store: ClipStore
@@ -101,8 +110,13 @@ def time_scorers(
         device: `auto`, `cpu` or `cuda`.
 
     Returns:
-        Rows of `speed.json`; fps and latency are a frame's.
+        Rows of `speed.json`: `fps_median` counts frames, the latencies are those of a whole batch.
+
+    Raises:
+        LightvadError: a network is in training mode, or an object method has no objects to be timed on.
     """
+    for entry in entries:
+        _check(entry, footage)
     rows = [
         _Row(entry, "model", batch, _model_call(entry, batch, height, width), [])
         for entry in entries
@@ -115,14 +129,28 @@ def time_scorers(
             for row in rows:
                 _measure(row, benchmark, warm_up=turn == 0)
             say(f"benchmark: round {turn + 1}/{benchmark.rounds} of {len(rows)} rows done")
-    return [_written(row, height=height, width=width, device=device) for row in rows]
+    return [_written(row, _objects_of(row, footage), height=height, width=width, device=device) for row in rows]
 
 
 def speed_factors(rows: Sequence[dict[str, Any]], *, student: str, teacher: str) -> dict[str, float]:
-    """How many times as many frames a second the student does as the teacher, per scope, at batch 1."""
-    rate = {(row["method"], row["scope"]): row["fps_median"] for row in rows if row["batch"] == 1}
+    """The student's frames a second over the teacher's, for each scope (eager, batch 1)."""
+    rate = {
+        (row["method"], row["scope"]): row["fps_median"]
+        for row in rows
+        if (row["batch"], row["engine"]) == (1, "eager")
+    }
     scopes = [scope for method, scope in rate if method == student and (teacher, scope) in rate]
     return {scope: rate[student, scope] / rate[teacher, scope] for scope in scopes}
+
+
+def _check(entry: TimedScorer, footage: Footage | None) -> None:
+    name = f"benchmark of {entry.method}/{entry.variant}"
+    if any(module.training for module in entry.scorer.network.modules()):
+        message = f"{name}: the network is in training mode; its scorer must call eval()"
+        raise LightvadError(message)
+    if entry.scorer.needs_boxes and (entry.objects < 1 or (footage is not None and not footage.objects)):
+        message = f"{name}: an object method and no objects; give boxes of the clip and a number of objects a frame"
+        raise LightvadError(message)
 
 
 def _model_call(entry: TimedScorer, batch: int, height: int, width: int) -> Callable[[], object]:
@@ -141,37 +169,40 @@ def _stream_call(entry: TimedScorer, footage: Footage) -> Callable[[], object]:
     scorer, store = entry.scorer, footage.store
     frames = store[footage.clip].frames
     moments: Iterator[int] = itertools.cycle(range(frames))
-    nothing = FrameObjects(np.zeros((0, 4), np.float32), np.zeros((0, 0), np.float32))
+    nothing = np.zeros((0, 4), np.float32)
+    with_classes = bool(getattr(scorer, "needs_class_probabilities", False))
 
     def call() -> object:
         t = next(moments)
         window = store.window(footage.clip, window_indices(t, scorer.offsets, frames, "current"))
-        if entry.detector is None:
-            return scorer.scores(*scorer.inputs(window, nothing.boxes)).cpu()
-        entry.detector(store.frame(footage.clip, t))
+        if entry.detector is not None:
+            entry.detector(store.frame(footage.clip, t))
+        if not scorer.needs_boxes:
+            return scorer.scores(*scorer.inputs(window, nothing)).cpu()
         found = footage.objects[t]
         if len(found.boxes) == 0:
             return None
-        return scorer.scores(*scorer.inputs(window, found.boxes, found.class_probabilities)).cpu()
+        objects = (found.boxes, found.class_probabilities) if with_classes else (found.boxes,)
+        return scorer.scores(*scorer.inputs(window, *objects)).cpu()
 
     return call
 
 
 def _measure(row: _Row, benchmark: Benchmark, *, warm_up: bool) -> None:
     """One turn of one row: its share of the iterations, or of the longest time for a row."""
-    iterations = -(-benchmark.iterations // benchmark.rounds)
-    deadline = time.perf_counter() + benchmark.max_seconds / benchmark.rounds
-    for _ in range(benchmark.warmup if warm_up else 1):
+    share = benchmark.max_seconds / benchmark.rounds
+    begun = time.perf_counter()
+    for _ in range(benchmark.warmup if warm_up else min(benchmark.warmup, 1)):
         row.call()
-        if time.perf_counter() > deadline:
+        if time.perf_counter() - begun > LONGEST_WARM_UP * share:
             break
-    for done in range(iterations):
+    for _ in range(-(-benchmark.iterations // benchmark.rounds)):
         _synchronise()
         started = time.perf_counter()
         row.call()
         _synchronise()
         row.seconds.append(time.perf_counter() - started)
-        if time.perf_counter() > deadline and done >= 1:
+        if time.perf_counter() - begun > share:
             break
 
 
@@ -180,7 +211,16 @@ def _synchronise() -> None:
         torch.cuda.synchronize()
 
 
-def _written(row: _Row, *, height: int, width: int, device: str) -> dict[str, Any]:
+def _objects_of(row: _Row, footage: Footage | None) -> float | None:
+    """Mean number of objects a frame that a row was timed on; None for frame methods."""
+    if not row.entry.scorer.needs_boxes:
+        return None
+    if row.scope == "model" or footage is None:
+        return float(row.entry.objects)
+    return float(np.mean([len(found.boxes) for found in footage.objects]))
+
+
+def _written(row: _Row, objects: float | None, *, height: int, width: int, device: str) -> dict[str, Any]:
     per_frame = np.array(row.seconds) / row.batch
     entry = row.entry
     return {
@@ -199,7 +239,7 @@ def _written(row: _Row, *, height: int, width: int, device: str) -> dict[str, An
         "latency_ms_p95": float(np.percentile(row.seconds, 95) * 1000),
         "iterations": len(row.seconds),
         "detector": entry.detector_name,
-        "objects_per_frame": entry.objects if entry.detector is not None else None,
+        "objects_per_frame": objects,
         "max_abs_score_diff": 0.0,
         "auc_diff": 0.0,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "lightvad": version("lightvad")},

@@ -1,0 +1,147 @@
+"""Speed rows: what is timed, how often, and what each row says. No test asserts a time."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lightvad.artifacts.tables import INDEX, write_table
+from lightvad.config import Benchmark
+from lightvad.errors import LightvadError
+from lightvad.evaluation.speed import Footage, FrameObjects, TimedScorer, speed_factors, time_scorers
+from lightvad.methods.protocol import part_of
+from lightvad.video.clips import Clip, ClipStore, index_of, write_zip_clip
+
+HEIGHT, WIDTH, FRAMES = 48, 64, 12
+QUICK = Benchmark(warmup=1, iterations=4, rounds=2, batches=(1, 2))
+BOXES = np.array([[4, 4, 20, 30], [30, 10, 44, 40]], np.float32)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ClipStore:
+    noise = np.random.default_rng(0)
+    images = [
+        (f"{t:03}.png", cv2.imencode(".png", noise.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))[1].tobytes())
+        for t in range(FRAMES)
+    ]
+    write_zip_clip(tmp_path / "test" / "test_01.zip", images)
+    clip = Clip("test_01", "test", FRAMES, HEIGHT, WIDTH, 10.0, "noise")
+    write_table(tmp_path / "index.parquet", index_of([clip]), INDEX)
+    return ClipStore(tmp_path, cache_bytes=8 * HEIGHT * WIDTH * 3)
+
+
+class CountingDetector:
+    """Remembers the frames that it was given; finds nothing, like one with untrained weights."""
+
+    def __init__(self) -> None:
+        self.frames: list[np.ndarray] = []
+
+    def __call__(self, frame: np.ndarray) -> np.ndarray:
+        self.frames.append(frame)
+        return np.zeros((0, 4), np.float32)
+
+
+def student() -> TimedScorer:
+    settings = part_of("fast_aed", "settings").Settings(
+        teachers=[{"method": "background_agnostic"}], network={"blocks": 1, "heads": 1}
+    )
+    made = part_of("fast_aed", "scoring").scorer(
+        settings, frame_size=(HEIGHT, WIDTH), resolutions=(1, 2), weights=None, device="cpu"
+    )
+    return TimedScorer("fast_aed", "default", made)
+
+
+def teacher(detector: CountingDetector, objects: int = 3) -> TimedScorer:
+    settings = part_of("background_agnostic", "settings").Settings()
+    made = part_of("background_agnostic", "scoring").scorer(
+        settings, frame_size=(HEIGHT, WIDTH), resolutions=(1, 2), weights=None, device="cpu"
+    )
+    return TimedScorer("background_agnostic", "default", made, detector, "counting", objects)
+
+
+def timed(entries: list[TimedScorer], footage: Footage | None, benchmark: Benchmark = QUICK) -> list[dict]:
+    return time_scorers(entries, footage=footage, height=HEIGHT, width=WIDTH, benchmark=benchmark, device="cpu")
+
+
+def test_student_and_teacher_side_by_side(store: ClipStore) -> None:
+    detector = CountingDetector()
+    objects = [FrameObjects(BOXES[: t % 3], np.zeros((t % 3, 0), np.float32)) for t in range(FRAMES)]
+    rows = timed([student(), teacher(detector)], Footage(store, "test_01", objects))
+    assert [(row["method"], row["scope"], row["batch"]) for row in rows] == [
+        ("fast_aed", "model", 1),
+        ("fast_aed", "model", 2),
+        ("background_agnostic", "model", 1),
+        ("fast_aed", "end_to_end", 1),
+        ("background_agnostic", "end_to_end", 1),
+    ]
+    for row in rows:
+        assert row["iterations"] == 4
+        assert 0 < row["latency_ms_p50"] <= row["latency_ms_p95"]
+        assert row["fps_median"] == pytest.approx(row["batch"] * 1000 / row["latency_ms_p50"])
+        assert (row["max_abs_score_diff"], row["auc_diff"], row["engine"]) == (0.0, 0.0, "eager")
+        assert {"torch", "lightvad", "python"} <= set(row["versions"])
+    assert [row["objects_per_frame"] for row in rows] == [None, None, 3.0, None, 1.0]
+    assert [row["detector"] for row in rows] == [None, None, "counting", None, "counting"]
+    json.dumps(rows, allow_nan=False)
+
+
+def test_the_detector_runs_on_every_timed_frame_of_both_scopes(store: ClipStore) -> None:
+    detector = CountingDetector()
+    objects = [FrameObjects(BOXES, np.zeros((2, 0), np.float32))] * FRAMES
+    timed([teacher(detector)], Footage(store, "test_01", objects))
+    # Each scope: one warm-up and two timed calls in each of two rounds.
+    assert len(detector.frames) == 2 * 2 * (1 + 2)
+    streamed = [
+        frame for frame in detector.frames if any(np.array_equal(frame, store.frame("test_01", t)) for t in range(6))
+    ]
+    assert len(streamed) == 6
+
+
+def test_without_footage_there_are_model_rows_only() -> None:
+    assert {row["scope"] for row in timed([student()], None)} == {"model"}
+
+
+def test_time_is_capped_and_the_row_says_how_many_iterations_it_had() -> None:
+    long = Benchmark(warmup=1, iterations=100_000, rounds=2, max_seconds=0.2, batches=(1,))
+    (row,) = timed([student()], None, long)
+    assert 2 <= row["iterations"] < 100_000
+
+
+def test_a_network_in_training_mode_is_refused() -> None:
+    entry = student()
+    entry.scorer.network.train()
+    with pytest.raises(LightvadError, match="benchmark of fast_aed/default: the network is in training mode"):
+        timed([entry], None)
+
+
+def test_an_object_method_without_objects_is_refused(store: ClipStore) -> None:
+    with pytest.raises(LightvadError, match="no objects"):
+        timed([teacher(CountingDetector(), objects=0)], None)
+    with pytest.raises(LightvadError, match="no objects"):
+        timed([teacher(CountingDetector())], Footage(store, "test_01", []))
+
+
+def test_a_frame_method_streams_a_clip_past_its_end(store: ClipStore) -> None:
+    rows = timed(
+        [student()],
+        Footage(store, "test_01", []),
+        Benchmark(warmup=0, iterations=2 * FRAMES + 1, rounds=1, batches=(1,)),
+    )
+    assert {row["iterations"] for row in rows} == {2 * FRAMES + 1}
+
+
+def test_factors_are_those_of_eager_rows_at_batch_one() -> None:
+    def row(method: str, scope: str, fps: float, batch: int = 1, engine: str = "eager") -> dict:
+        return {"method": method, "scope": scope, "fps_median": fps, "batch": batch, "engine": engine}
+
+    rows = [
+        row("fast_aed", "model", 100),
+        row("fast_aed", "model", 400, batch=32),
+        row("fast_aed", "model", 900, engine="onnx"),
+        row("ssmtl", "model", 20),
+        row("fast_aed", "end_to_end", 60),
+        row("ssmtl", "end_to_end", 15),
+    ]
+    assert speed_factors(rows, student="fast_aed", teacher="ssmtl") == {"model": 5.0, "end_to_end": 4.0}
