@@ -72,7 +72,7 @@ def page(
         date=finished(root, runs),
         papers=[experiment.title for experiment in experiments],
         factors=[sentence for one in shown for sentence in factors_of(one)],
-        complexity=[_complexity(root, run) for run in timed],
+        complexity=[line for run in timed for line in _complexity(root, run)],
         speed=[_speed_line(run.dataset, row) for run in timed for row in speed_rows(root, run)],
         tables=[table for one in shown for table in tables_of(one)],
         figures=[figure for one in shown for figure in figures_of(one)],
@@ -125,15 +125,22 @@ def _present(root: Path, path: Path) -> Path:
     return root / path
 
 
-def _complexity(root: Path, run: Run) -> dict[str, str]:
-    content = document(root, run, "complexity.json")
-    return {
-        "method": f"{run.method}/{run.variant}",
-        "dataset": run.dataset,
-        "parameters": f"{content['parameters']:,}",
-        "gflops": f"{content['gflops']:.2f}",
-        "input": " x ".join(str(side) for side in content["input"]),
-    }
+def _complexity(root: Path, run: Run) -> list[dict[str, str]]:
+    """Size and cost of a run, and of its teachers where `complexity.json` holds them under `teachers`."""
+    own = document(root, run, "complexity.json")
+    contents = [{"method": run.method, "variant": run.variant} | own, *own.get("teachers", [])]
+    return [
+        {
+            "method": f"{content['method']}/{content['variant']}",
+            "dataset": run.dataset,
+            "parameters": f"{content['parameters']:,}",
+            "gflops": f"{content['gflops']:.2f}",
+            "input": " x ".join(str(side) for side in content["input"]),
+            "detector": str(content.get("detector") or "-"),
+            "detector_parameters": f"{content.get('detector_parameters') or 0:,}",
+        }
+        for content in contents
+    ]
 
 
 def _speed_line(dataset: str, row: Any) -> dict[str, str]:

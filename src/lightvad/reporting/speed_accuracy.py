@@ -42,6 +42,7 @@ class SpeedPoint:
     ci95_low: float | str
     ci95_high: float | str
     device: str
+    threads: int | str
     engine: str
     precision: str
     batch: int | str
@@ -57,7 +58,7 @@ def points_of(shown: Shown, figure: Figure) -> list[SpeedPoint]:
     for dataset in shown.datasets:
         if figure.reported is not None:
             paper_name = shown.experiment.reported_datasets.get(dataset)
-            rest = ("", "", "", figure.reported.device, "", "", "")
+            rest = ("", "", "", figure.reported.device, "", "", "", "")
             for point in reported_points(shown.root, figure.reported, paper_name):
                 named = (dataset, REPORTED, point.label, "", point.fps, point.micro_auc, "")
                 points.append(SpeedPoint(*named, *rest))
@@ -76,8 +77,8 @@ def points_of(shown: Shown, figure: Figure) -> list[SpeedPoint]:
                 if timing.label == row.label:
                     named = (dataset, MEASURED, row.label, timing.scope, timing.fps, own.mean, row.protocol)
                     line = timing.row
-                    how = (str(line["device"]), str(line["engine"]), str(line["precision"]), int(line["batch"]))
-                    points.append(SpeedPoint(*named, plain.mean, low, high, *how))
+                    where = (str(line["device"]), int(line["threads"]), str(line["engine"]), str(line["precision"]))
+                    points.append(SpeedPoint(*named, plain.mean, low, high, *where, int(line["batch"])))
     return points
 
 
@@ -196,6 +197,6 @@ def _legend(canvas: Canvas, points: Sequence[SpeedPoint], height: float) -> None
         handles=handles, loc="lower center", ncols=2, frameon=False, columnspacing=2.5, handletextpad=0.4,
         bbox_to_anchor=(0.53, 0.3 / height), borderaxespad=0,
     )  # fmt: skip
-    how = dict.fromkeys(f"{p.device}, {p.engine} {p.precision}, batch {p.batch}" for p in measured)
+    how = dict.fromkeys(f"{p.device}, {p.threads} threads, {p.engine} {p.precision}, batch {p.batch}" for p in measured)
     lines = textwrap.wrap(f"measured on {'; '.join(how)}", 88)
     canvas.text(0.53, 0.07 / height, "\n".join(lines), ha="center", va="bottom", fontsize=6.5, color="#333333")

@@ -33,8 +33,9 @@ class Timing:
 
     @property
     def conditions(self) -> str:
-        """Device, engine, precision and batch in words."""
-        return f"{self.row['device']}, {self.row['engine']}, {self.row['precision']}, batch {self.row['batch']}"
+        """Device, threads, engine, precision and batch in words."""
+        row = self.row
+        return f"{row['device']}, {row['threads']} threads, {row['engine']}, {row['precision']}, batch {row['batch']}"
 
     @property
     def workload(self) -> str:

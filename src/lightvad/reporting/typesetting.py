@@ -78,7 +78,10 @@ def print_blocks(title: str, blocks: Sequence[Block], caption: Sequence[str], co
     for wide in blocks:
         block, shared = folded(wide)
         console.print(f"[italic]{block.title}[/]", highlight=False)
-        for part in _parts(block, console.width):
+        parts = _parts(block, console.width)
+        for part in parts:
+            if len(parts) > 1:
+                console.print(f"[bold]{part.title}[/]")
             console.print(_terminal_table(part))
         console.print(f"Measured rows: {shared}.", style="dim", highlight=False)
     for sentence in caption:
@@ -98,8 +101,15 @@ def _parts(block: Block, width: int) -> list[Block]:
     needed = sum(max(len(row[i]) for row in cells) + 3 for i in range(len(slim.columns)))
     if needed <= width:
         return [slim]
-    first = [i for i, column in enumerate(slim.columns) if column.group in ("", slim.columns[1].group)]
-    return [only(slim, first), only(slim, [0] + [i for i in range(len(slim.columns)) if i not in first])]
+    parts = []
+    for metrics in (["micro AUC"], ["macro AUC"], ["RBDC", "TBDC"]):
+        keep = [i for i, column in enumerate(slim.columns) if column.group in metrics]
+        if keep:
+            part = only(slim, [0, *keep])
+            # The metric is the part's title: one line less in every heading.
+            bare = [Column(c.group if len(metrics) > 1 else c.heading, numeric=c.numeric) for c in part.columns]
+            parts.append(Block(" and ".join(metrics), bare, part.rows, part.measured))
+    return parts
 
 
 def _terminal_table(block: Block) -> RichTable:

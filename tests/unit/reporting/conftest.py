@@ -112,7 +112,7 @@ def write_run(root: Path, run: Run) -> None:
     )
     if run.method == "fast_aed":
         write_json(folder / "speed.json", speed_of(run.variant))
-        write_json(folder / "complexity.json", {"parameters": 4_997_747, "gflops": 14.1, "input": [9, 360, 640]})
+        write_json(folder / "complexity.json", complexity_of())
 
 
 def metrics_of(run: Run, quality: float) -> dict[str, object]:
@@ -138,6 +138,13 @@ def metrics_of(run: Run, quality: float) -> dict[str, object]:
     return {**names, "checkpoint": "last", "protocols": protocols, "rbdc": 0.41, "tbdc": 0.72}
 
 
+def complexity_of() -> dict[str, object]:
+    """`complexity.json`: the student and one teacher."""
+    teacher = {"method": "ssmtl", "variant": "default", "parameters": 3_141_592, "gflops": 2.7, "input": [3, 7, 64, 64]}
+    teacher |= {"detector": "yolov3u", "detector_parameters": 103_000_000, "objects_per_frame": 14}
+    return {"parameters": 4_997_747, "gflops": 14.1, "input": [9, 360, 640], "teachers": [teacher]}
+
+
 def speed_of(variant: str) -> list[dict[str, object]]:
     """`speed.json`: student and teachers, both scopes, batch 1 and the student's batch 32."""
     rows = []
@@ -154,10 +161,12 @@ def speed_of(variant: str) -> list[dict[str, object]]:
     return rows
 
 
-def write_project(root: Path, repository: Path, *, seeds: tuple[int, ...] = (0,)) -> Project:
-    """Everything that tables, figures and report read, for plaza and ped2."""
+def write_project(
+    root: Path, repository: Path, *, datasets: tuple[str, ...] = ("plaza", "ped2"), seeds: tuple[int, ...] = (0,)
+) -> Project:
+    """Everything that tables, figures and report read."""
     write_configuration(root, repository)
-    for dataset in CLIPS:
+    for dataset in datasets:
         write_clips(root, dataset)
         for method, variant in RUNS:
             for seed in seeds:
@@ -173,5 +182,5 @@ def made_up(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Proje
 
 @pytest.fixture
 def own_project(tmp_path: Path, repository: Path) -> Project:
-    """A project with one seed that a test may damage."""
-    return write_project(tmp_path, repository)
+    """Plaza from one seed, for a test to damage."""
+    return write_project(tmp_path, repository, datasets=("plaza",))

@@ -1,0 +1,144 @@
+"""Figures: drawn from what the runs hold, readable, and the same bytes every time."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from lightvad.artifacts.arrays import Maps
+from lightvad.artifacts.documents import read_csv
+from lightvad.config import Project
+from lightvad.errors import LightvadError
+from lightvad.layout import Run, clips_folder, figures_folder
+from lightvad.reporting.label_placement import Label, place_labels
+from lightvad.reporting.selection import Shown
+from lightvad.reporting.shown_frames import clips_shown, outlined
+from lightvad.reporting.style import styled
+from lightvad.smoothing import smooth_plain
+from lightvad.stages import figure as stage
+from lightvad.video.clips import ClipStore
+
+from .conftest import BUDGET, CLIPS, FPS
+
+
+def drawn(project: Project, number: str, datasets: tuple[str, ...], seeds: tuple[int, ...] = (0,)) -> Path:
+    stage.run(
+        project, paper="fast_aed", number=number, datasets=datasets, budget=BUDGET, seeds=seeds, root=project.root
+    )
+    return project.root / figures_folder(datasets, BUDGET, "fast_aed") / f"figure{number}.csv"
+
+
+@pytest.mark.parametrize("number", ["2", "4", "10"])
+def test_every_figure_is_drawn_and_its_bytes_repeat(made_up: Project, number: str) -> None:
+    path = drawn(made_up, number, ("plaza",))
+    files = [path, path.with_suffix(".png"), path.with_suffix(".pdf")]
+    first = [file.read_bytes() for file in files]
+    image = cv2.imread(str(files[1]))
+    assert min(image.shape[:2]) > 500
+    assert image.std() > 10
+    drawn(made_up, number, ("plaza",))
+    assert [file.read_bytes() for file in files] == first
+
+
+def test_speed_points_are_those_of_the_runs_and_of_the_papers(made_up: Project) -> None:
+    lines = read_csv(drawn(made_up, "2", ("plaza", "ped2")))
+    measured = [line for line in lines if line["source"] == "measured"]
+    assert len(measured) == 2 * 3 * 2
+    student = {line["scope"]: float(line["fps"]) for line in measured if line["label"] == "Fast-AED (student)"}
+    assert student == FPS["fast_aed"]
+    assert {(line["device"], line["precision"], line["batch"]) for line in measured} == {
+        ("Synthetic CPU (2 cores)", "32-true", "1")
+    }
+    one = next(line for line in measured if line["label"] == "SSMTL (T2)" and line["dataset"] == "plaza")
+    assert float(one["micro_auc"]) == pytest.approx(91.7)
+    assert [float(one[key]) for key in ("ci95_low", "plain", "ci95_high")] == pytest.approx([87, 91, 94])
+    reported = [line for line in lines if line["source"] == "reported"]
+    assert {line["dataset"] for line in reported} == {"ped2"}
+    assert {line["device"] for line in reported} == {"RTX 3090"}
+
+
+def test_method_that_was_not_timed_is_named(own_project: Project) -> None:
+    path = own_project.root / Run("plaza", BUDGET, "fast_aed", "default", 0).folder / "speed.json"
+    path.write_text(path.read_text().replace('"ssmtl"', '"another"'))
+    with pytest.raises(LightvadError, match=r"speed.json: no row of ssmtl/default, model, batch 1; run `lightv"):
+        drawn(own_project, "2", ("plaza",))
+
+
+def test_curves_are_the_plain_smoothing_of_the_scores(made_up: Project) -> None:
+    table = pd.read_csv(drawn(made_up, "4", ("ped2",)))
+    assert set(table["clip"]) == {"Test002"}
+    own = table[table["method"] == "SSMTL (T2)"]
+    run = Run("ped2", BUDGET, "ssmtl", "default", 0)
+    scores = pd.read_parquet(made_up.root / run.folder / "frame_scores.parquet")
+    raw = scores[scores["clip"] == "Test002"]["score"].to_numpy()
+    np.testing.assert_allclose(own["score"], raw, rtol=1e-9)
+    np.testing.assert_allclose(own["smoothed"], smooth_plain(raw, sigma=5.0), rtol=1e-9)
+    assert own["drawn"].min() == 0
+    assert own["drawn"].max() == 1
+    assert roc_auc_score(own["label"], own["drawn"]) == roc_auc_score(own["label"], own["smoothed"])
+
+
+def test_map_values_are_those_of_the_runs_on_abnormal_frames(made_up: Project) -> None:
+    table = pd.read_csv(drawn(made_up, "10", ("plaza",)))
+    assert len(table) == 3 * 5 * 16 * 16
+    assert list(dict.fromkeys(table["clip"])) == CLIPS["plaza"]
+    assert table["frame"].between(20, 39).all()
+    frame = table["frame"].iloc[0]
+    own = table[(table["method"] == "Background-Agnostic (T1)") & (table["clip"] == "test_03")]
+    run = Run("plaza", BUDGET, "background_agnostic", "default", 0)
+    with Maps(made_up.root / run.folder / "maps.npz") as maps:
+        np.testing.assert_allclose(own["value"].to_numpy().reshape(16, 16), maps.read("test_03", 16)[frame], rtol=1e-6)
+
+
+def test_datasets_without_configured_clips_show_test_clips_by_position(made_up: Project) -> None:
+    experiment = made_up.experiment("fast_aed")
+    shown = Shown(made_up, experiment, ("plaza",), BUDGET, (0,), made_up.root)
+    store = ClipStore(made_up.root / clips_folder("plaza"))
+    bare = {n: figure.model_copy(update={"clips": {}}) for n, figure in experiment.figures.items()}
+    chosen = [clips_shown(shown, bare[number], number, "plaza", store) for number in ("4", "5", "6")]
+    assert chosen == [["test_01"], ["test_02"], ["test_03"]]
+    assert clips_shown(shown, bare["10"], "10", "plaza", store) == CLIPS["plaza"]
+
+
+def test_clip_that_is_not_there_is_one_line(made_up: Project) -> None:
+    experiment = made_up.experiment("fast_aed")
+    shown = Shown(made_up, experiment, ("plaza",), BUDGET, (0,), made_up.root)
+    figure = experiment.figures["4"].model_copy(update={"clips": {"plaza": ("test_99",)}})
+    with pytest.raises(LightvadError, match="no clip 'test_99'"):
+        clips_shown(shown, figure, "4", "plaza", ClipStore(made_up.root / clips_folder("plaza")))
+
+
+def test_outline_surrounds_the_mask_and_leaves_the_rest() -> None:
+    image, mask = np.full((120, 160, 3), 90, np.uint8), np.zeros((120, 160), bool)
+    mask[40:60, 50:80] = True
+    shown = outlined(image, mask)
+    assert shown.shape == (240, 320, 3)
+    changed = (shown != 90).any(2)
+    rows, columns = np.nonzero(changed)
+    assert (rows.min(), columns.min()) == pytest.approx((80, 100), abs=2)
+    assert (rows.max(), columns.max()) == pytest.approx((119, 159), abs=2)
+    assert not changed[90:110, 110:150].any()
+
+
+def test_labels_cover_neither_points_nor_each_other() -> None:
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.text import Text
+    from matplotlib.transforms import Bbox
+
+    rng = np.random.default_rng(1)
+    with styled():
+        axes = Canvas(figsize=(4.8, 3.6)).subplots()
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        places = [Label(float(x), float(y), f"Name {k}", "black") for k, (x, y) in enumerate(rng.random((12, 2)))]
+        boxes = place_labels(axes, places, [])
+        axes.figure.draw_without_rendering()
+        drawn_at = [Text.get_window_extent(child) for child in axes.texts]
+    # The boxes that were planned are those that are drawn.
+    np.testing.assert_allclose([box.extents for box in boxes], [box.extents for box in drawn_at], atol=1.5)
+    assert not any(Bbox.intersection(a, b) for i, a in enumerate(boxes) for b in boxes[:i])
+    points = axes.transData.transform([(label.x, label.y) for label in places])
+    assert not any(box.contains(*point) for box in boxes for point in points)

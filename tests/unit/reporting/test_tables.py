@@ -1,0 +1,164 @@
+"""Tables: what is measured stands beside what is reported, in percent, with protocol and data named."""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lightvad.artifacts.documents import read_csv
+from lightvad.config import Project
+from lightvad.errors import LightvadError
+from lightvad.layout import Run, tables_folder
+from lightvad.reporting.tables import blocks_of
+from lightvad.reporting.typesetting import print_blocks
+from lightvad.stages import table as stage
+
+from .conftest import BUDGET, QUALITY, metrics_of
+
+
+def written(project: Project, number: str, datasets: tuple[str, ...], seeds: tuple[int, ...] = (0,)) -> Path:
+    stage.run(
+        project, paper="fast_aed", number=number, datasets=datasets, budget=BUDGET, seeds=seeds, root=project.root
+    )
+    return project.root / tables_folder(datasets, BUDGET, "fast_aed") / f"table{number}.csv"
+
+
+def test_delta_is_measured_minus_reported_in_percent(made_up: Project) -> None:
+    lines = read_csv(written(made_up, "7", ("ped2",)))
+    own = [line for line in lines if line["protocol"] == "fast_aed" and line["adversarial_distillation"] == "1"]
+    micro = next(line for line in own if line["metric"] == "micro_auc")
+    measured = (
+        100
+        * metrics_of(Run("ped2", BUDGET, "fast_aed", "default", 0), QUALITY["fast_aed"])["protocols"]["fast_aed"][
+            "micro_auc"
+        ]
+    )
+    assert float(micro["reported"]) == 93.6
+    assert float(micro["measured"]) == pytest.approx(measured)
+    assert float(micro["delta"]) == pytest.approx(measured - 93.6)
+
+
+def test_plain_stands_beside_every_measured_auc_with_its_interval(made_up: Project) -> None:
+    for number in ("1", "7"):
+        lines = read_csv(written(made_up, number, ("plaza", "ped2")))
+        keys = ("label", "dataset", "metric")
+        papers = {tuple(line[k] for k in keys) for line in lines if line["protocol"] in ("fast_aed", "ssmtl")}
+        plain = [line for line in lines if line["protocol"] == "plain"]
+        assert papers
+        assert {tuple(line[k] for k in keys) for line in plain} == papers
+        assert all(float(p["ci95_low"]) < float(p["measured"]) < float(p["ci95_high"]) for p in plain)
+        assert not any(line["delta"] for line in plain)
+
+
+def test_literature_stands_where_the_paper_has_the_dataset_and_says_so_where_not(made_up: Project) -> None:
+    path = written(made_up, "1", ("ped2",))
+    lines = read_csv(path)
+    names = list(dict.fromkeys(line["method"] for line in lines))
+    assert names[0] == "Doshi et al. [3]"
+    assert names[-1] == "Ours"
+    assert "Bărbălău et al. [58]" not in names  # reports nothing on Ped2
+    assert all(line["reported"] for line in lines if not line["label"] and line["metric"] == "micro_auc")
+
+    path = written(made_up, "1", ("plaza",))
+    lines = read_csv(path)
+    assert {line["label"] for line in lines} == {"SSMTL (T2)", "Background-Agnostic (T1)", "Fast-AED (student)"}
+    assert not any(line["reported"] or line["delta"] for line in lines)
+    assert "The paper has no plaza: the literature's rows are left out." in path.with_suffix(".md").read_text()
+
+
+def test_data_notes_and_conditions_stand_in_every_file(made_up: Project) -> None:
+    path = written(made_up, "7", ("plaza", "ped2"))
+    for suffix in (".csv", ".md", ".tex"):
+        text = path.with_suffix(suffix).read_text()
+        assert "synthetic: generated scene" in text
+        assert "re-encoded H.264" in text
+        assert "Synthetic CPU (2 cores)" in text
+    lines = read_csv(path)
+    assert all(line["data"] and line["budget"] == BUDGET and line["device"] and line["seeds"] == "0" for line in lines)
+    assert {line["checkpoint"] for line in lines} == {"last"}
+
+
+def test_mean_and_range_over_seeds(made_up: Project) -> None:
+    path = written(made_up, "7", ("plaza",), seeds=(0, 1))
+    line = next(line for line in read_csv(path) if line["protocol"] == "plain" and line["label"] == "Fast-AED")
+    assert [float(line[k]) for k in ("measured", "measured_min", "measured_max")] == pytest.approx([85.5, 85, 86])
+    assert [float(line[k]) for k in ("ci95_low", "ci95_high")] == pytest.approx([81, 89])
+    assert line["seeds"] == "0 1"
+    assert "85.5 (85.0 to 86.0) [81.0, 89.0]" in path.with_suffix(".md").read_text()
+
+
+def test_speed_factors_are_printed(made_up: Project) -> None:
+    text = written(made_up, "1", ("plaza",)).with_suffix(".md").read_text()
+    assert "13.9 times model only (61.0 against 4.40 frames/s) and 11.0 times end to end" in text
+    assert "with detector yolov3u and 14.2 objects a frame" in text
+
+
+def test_missing_metrics_name_the_target(own_project: Project) -> None:
+    run = Run("plaza", BUDGET, "fast_aed", "no_adversarial", 0)
+    (own_project.root / run.folder / "metrics.json").unlink()
+    with pytest.raises(LightvadError) as error:
+        written(own_project, "7", ("plaza",))
+    assert (
+        str(error.value) == f"{run.folder}/metrics.json: missing; run `snakemake --cores 2 {run.folder}/metrics.json`"
+    )
+
+
+def test_missing_protocol_names_the_key(own_project: Project) -> None:
+    path = own_project.root / Run("plaza", BUDGET, "ssmtl", "default", 0).folder / "metrics.json"
+    content = json.loads(path.read_text())
+    del content["protocols"]["ssmtl"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(LightvadError, match=r"no protocol 'ssmtl'.*smoothing.protocols in config/datasets/plaza.yaml"):
+        written(own_project, "1", ("plaza",))
+
+
+def test_undefined_auc_and_absent_regions_leave_no_number(own_project: Project) -> None:
+    path = own_project.root / Run("plaza", BUDGET, "fast_aed", "default", 0).folder / "metrics.json"
+    content = json.loads(path.read_text()) | {"rbdc": None, "tbdc": None}
+    content["protocols"]["plain"] |= {"macro_auc": None, "macro_auc_ci95": None}
+    path.write_text(json.dumps(content))
+    lines = [line for line in read_csv(written(own_project, "7", ("plaza",))) if line["label"] == "Fast-AED"]
+    undefined = next(line for line in lines if line["metric"] == "macro_auc" and line["protocol"] == "plain")
+    assert undefined["measured"] == ""
+    assert {line["metric"] for line in lines} == {"micro_auc", "macro_auc"}
+
+
+def test_unknown_table_is_one_line(made_up: Project) -> None:
+    with pytest.raises(LightvadError, match=r"config/experiments/fast_aed.yaml: no table 99; it has 1, 7"):
+        written(made_up, "99", ("plaza",))
+
+
+def test_reported_numbers_are_read_never_written(made_up: Project) -> None:
+    def digest() -> str:
+        files = sorted((made_up.root / "config" / "reported").glob("*.csv"))
+        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+    before = digest()
+    first = written(made_up, "1", ("ped2",)).read_bytes()
+    assert written(made_up, "1", ("ped2",)).read_bytes() == first
+    assert digest() == before
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_terminal_shows_whole_names_and_numbers_at_any_width(made_up: Project, width: int) -> None:
+    table = made_up.experiment("fast_aed").tables["1"]
+    lines = read_csv(written(made_up, "1", ("ped2",)))
+    page = io.StringIO()
+    console = Console(file=page, width=width, force_terminal=True, color_system=None, legacy_windows=False)
+    print_blocks("Table 1", blocks_of(lines, table, {}, ranges=False), [], console)
+    text = page.getvalue()
+    assert "Background-Agnostic (T1)" in text
+    assert "93.0 [89.0, 96.0]" in text
+    assert "95.0 [90.0, 97.5]" in text
+    assert "…" not in text
+
+
+def test_show_prints_table_and_caption(made_up: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    stage.show(written(made_up, "7", ("plaza",)))
+    printed = capsys.readouterr().out
+    assert "Fast-AED without adversarial" in printed
+    assert "synthetic: generated scene" in printed
+    assert "device Synthetic CPU (2 cores)" in printed
