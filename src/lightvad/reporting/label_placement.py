@@ -11,7 +11,7 @@ from matplotlib.transforms import Bbox
 Side = Literal["left", "center", "right"]
 Level = Literal["bottom", "center", "top"]
 
-ANGLES = tuple(np.deg2rad((0, 180, 90, 270, 30, 330, 150, 210, 60, 300, 120, 240)))
+ANGLES = tuple(np.deg2rad((0, 30, 330, 180, 150, 210, 90, 270, 60, 300, 120, 240)))
 DISTANCES = (6.0, 10.0, 15.0, 21.0, 28.0, 37.0, 48.0)
 LEADER_FROM = 12.0
 MARKER_POINTS = 4.5
@@ -58,9 +58,7 @@ def place_labels(axes: Axes, labels: Sequence[Label], obstacles: Sequence[Bbox])
     return written
 
 
-def _alignment(
-    right: float, up: float
-) -> tuple[Side, Level]:
+def _alignment(right: float, up: float) -> tuple[Side, Level]:
     """Which side of the words lies towards the point."""
     if abs(right) > 0.3 * float(np.hypot(right, up)):
         return ("left" if right > 0 else "right"), "center"
