@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from lightvad.artifacts.tables import BOX
+from lightvad.errors import LightvadError
 from lightvad.methods.ssmtl.model import HALF_WINDOW
 from lightvad.objects.crops import crop_sequence
 from lightvad.video.clips import ClipStore
@@ -127,13 +128,21 @@ class Sampler:
             yield self.batch(objects[rows], generator)
 
     def batch(self, objects: Objects, generator: np.random.Generator) -> Batch:
-        """The samples of `objects`."""
+        """The samples of `objects`.
+
+        Raises:
+            LightvadError: a box lies outside its frame or clip, or a frame cannot be decoded.
+        """
         size, length = self.crop_size, len(OFFSETS)
         consecutive = np.empty((len(objects), length, size, size, 3), np.uint8)
         irregular = np.empty((len(objects), length if self.largest_step else 0, size, size, 3), np.uint8)
         for k, (clip, t, box) in enumerate(zip(objects.clip, objects.frame.tolist(), objects.box, strict=True)):
             frames = self.clips[clip].frames
-            consecutive[k] = self._crops(clip, window_indices(t, OFFSETS, frames, "clamp"), box)
+            try:
+                consecutive[k] = self._crops(clip, window_indices(t, OFFSETS, frames, "clamp"), box)
+            except (LightvadError, ValueError) as error:
+                message = f"clip {clip}, frame {t}: {error}"
+                raise LightvadError(message) from error
             if self.largest_step:
                 skipping = irregular_indices(t, frames, largest_step=self.largest_step, generator=generator)
                 irregular[k] = self._crops(clip, skipping, box)

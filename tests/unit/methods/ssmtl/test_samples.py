@@ -2,9 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lightvad.errors import LightvadError
 from lightvad.methods.ssmtl.samples import OFFSETS, Sampler, irregular_indices, objects_of, rows_of
 from lightvad.objects.crops import crop_sequence
 from lightvad.video.clips import ClipStore
@@ -67,3 +69,14 @@ def test_rows_come_from_the_named_clips_at_the_stride(toy: Toy) -> None:
     chosen = boxes.iloc[rows_of(boxes, clips, ["train_01", "train_03"], frame_stride=5)]
     assert set(chosen["clip"]) == {"train_01", "train_03"}
     assert set(chosen["frame"]) == {0, 5, 10, 15}
+
+
+@pytest.mark.parametrize(("column", "value"), [("x1", 70.0), ("frame", 99)])
+def test_a_box_outside_its_frame_or_clip_is_named(toy: Toy, column: str, value: float) -> None:
+    clips, boxes = toy
+    wrong = boxes[:3].copy()
+    wrong.loc[1, [column, "x2"]] = [value, 75.0]
+    objects = objects_of(wrong, np.zeros((3, 0), np.float32))
+    with pytest.raises(LightvadError, match="clip train_01, frame") as caught:
+        Sampler(clips, 16, largest_step=0).batch(objects, np.random.default_rng(0))
+    assert "\n" not in str(caught.value)
