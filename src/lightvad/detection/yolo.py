@@ -110,6 +110,8 @@ def network_images(frames: Sequence[np.ndarray], *, image_size: int, stride: int
 def published_network(weights: Path, *, folder: Path) -> tuple[nn.Module, tuple[str, ...]]:
     """Load a published checkpoint, whose bytes have been checked, through the loader of `ultralytics`.
 
+    The loader builds only classes that it knows: no other code in the file is run.
+
     Args:
         weights: a `.pt` file.
         folder: where `ultralytics` may keep its settings.
@@ -120,12 +122,20 @@ def published_network(weights: Path, *, folder: Path) -> tuple[nn.Module, tuple[
     Raises:
         LightvadError: the package is missing or cannot read the file.
     """
-    ultralytics = ultralytics_package(folder)
+    ultralytics_package(folder)
+    from ultralytics.nn.tasks import torch_safe_load
+
     try:
-        network = ultralytics.YOLO(str(weights), task="detect").model.float()
-    except Exception as error:  # the loader raises whatever the pickle inside makes it raise
+        checkpoint, _ = torch_safe_load(str(weights), safe_only=True)
+        network = (checkpoint.get("ema") or checkpoint["model"]).float()
+        for module in network.modules():
+            if isinstance(module, nn.Upsample):
+                module.recompute_scale_factor = None  # checkpoints of old versions of torch lack it
+    except Exception as error:  # the loader raises whatever the file makes it raise
         reason = " ".join(str(error).split())[:200]
-        message = f"{weights}: ultralytics cannot load it ({reason}); give a YOLO detection checkpoint (.pt)"
+        message = (
+            f"{weights}: ultralytics cannot load it as data ({reason}); give one of its detection checkpoints (.pt)"
+        )
         raise LightvadError(message) from error
     return fused(network), tuple(network.names.values())
 
@@ -150,7 +160,7 @@ def built_network(architecture: Path, *, folder: Path) -> tuple[nn.Module, tuple
     try:
         content = yaml.safe_load(architecture.read_text())
         names = tuple(map(str, content["names"]))
-        network: Any = DetectionModel(content, nc=len(names), verbose=False)
+        network: Any = DetectionModel({**content, "nc": len(names)}, verbose=False)
     except OSError as error:
         message = (
             f"{architecture}: cannot be read ({error.strerror}); set detection.ultralytics.architecture to a model yaml"
@@ -187,19 +197,13 @@ def fused(network: nn.Module) -> nn.Module:
 
 
 def ultralytics_package(folder: Path) -> Any:
-    """Import the optional package, told before its first import not to call home, install, download or unpickle code.
+    """Import the optional package, told before its first import not to call home, install or download.
 
     Raises:
         LightvadError: it is not installed.
     """
     os.environ.setdefault("YOLO_CONFIG_DIR", str(folder / "_ultralytics"))
-    quiet = {
-        "YOLO_OFFLINE": "true",
-        "YOLO_AUTOINSTALL": "false",
-        "YOLO_VERBOSE": "false",
-        "ULTRALYTICS_SAFE_LOAD": "true",
-    }
-    os.environ.update(quiet)
+    os.environ.update({"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"})
     threads = cv2.getNumThreads()
     try:
         import ultralytics
