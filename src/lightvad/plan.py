@@ -15,7 +15,7 @@ from lightvad.layout import (
     tables_folder,
 )
 from lightvad.modules import files_of, stage_modules
-from lightvad.reporting.selection import runs_of
+from lightvad.reporting.selection import figure_inputs, report_inputs, table_inputs
 from lightvad.resolution import run_inputs, settings_model, teachers_of
 
 TABLE_SUFFIXES = ("csv", "md", "tex")
@@ -70,17 +70,13 @@ class Plan:
     ) -> list[str]:
         """What a table or figure (`kind` tables or figures) reads."""
         experiment = self.project.experiment(paper)
-        entry = (experiment.tables if kind == "tables" else experiment.figures)[number]
-        runs = runs_of(entry, datasets=datasets, budget=budget, seeds=seeds)
-        files: list[Path] = []
-        for run in runs:
-            files.append(run.folder / "metrics.json")
-            if kind == "figures" or self.level(run.method) == "frame":
-                files.append(run.folder / "speed.json")
-            if kind == "figures":
-                files += [run.folder / "frame_scores.parquet", run.folder / "maps.npz"]
-        stage = "table" if kind == "tables" else "figure"
-        return [str(path) for path in dict.fromkeys(files)] + self.code(stage)
+        if kind == "tables":
+            table = experiment.tables[number]
+            files = table_inputs(table, datasets=datasets, budget=budget, seeds=seeds)
+        else:
+            figure = experiment.figures[number]
+            files = figure_inputs(figure, datasets=datasets, budget=budget, seeds=seeds)
+        return [str(path) for path in files] + self.code("table" if kind == "tables" else "figure")
 
     def papers(self) -> dict[str, Experiment]:
         """Every file under config/experiments."""
@@ -113,9 +109,6 @@ class Plan:
 
     def report_inputs(self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
         """What the report's page reads: tables and figures, and the records of the runs behind them."""
-        files = self.results(datasets=datasets, budget=budget)
-        for experiment in self.papers().values():
-            for entry in [*experiment.tables.values(), *experiment.figures.values()]:
-                for run in runs_of(entry, datasets=datasets, budget=budget, seeds=seeds):
-                    files += [str(run.folder / "record.json")]
+        read = report_inputs(list(self.papers().values()), datasets=datasets, budget=budget, seeds=seeds)
+        files = [*self.results(datasets=datasets, budget=budget), *(str(path) for path in read)]
         return [*dict.fromkeys(files), *self.code("report")]

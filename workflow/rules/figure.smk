@@ -4,6 +4,7 @@ rule figure:
     output:
         report(
             "results/figures/{datasets}/{budget}/{paper}/figure{number}.png",
+            caption="../report/figure.rst",
             category="{paper}",
             labels={
                 "figure": "{number}",

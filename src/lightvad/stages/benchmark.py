@@ -63,8 +63,12 @@ def run(project: Project, run: Run, machine: Machine) -> None:
         device=machine.device,
     )
     write_json(project.root / run.folder / "speed.json", rows)
-    content = _complexity(entries[0], height=height, width=width, detector=detector)
-    write_json(project.root / run.folder / "complexity.json", content)
+    own, *others = [_complexity(entry, height=height, width=width, detector=detector) for entry in entries]
+    teachers = [
+        {"method": entry.method, "variant": entry.variant, **content}
+        for entry, content in zip(entries[1:], others, strict=True)
+    ]
+    write_json(project.root / run.folder / "complexity.json", {**own, "teachers": teachers} if teachers else own)
 
 
 def run_without_data(
