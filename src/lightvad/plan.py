@@ -3,8 +3,6 @@
 The Snakefile asks here; the rules themselves hold no logic. Imports nothing heavy.
 """
 
-from pathlib import Path
-
 from lightvad.config import Experiment, Project
 from lightvad.layout import (
     Run,

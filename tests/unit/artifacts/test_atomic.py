@@ -49,7 +49,8 @@ def test_a_kill_leaves_the_old_file(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     with (
         pytest.raises(LightvadError, match="No space left on device") as raised,
-        atomic_path(tmp_path / "maps.npz") as _,Path("/dev/full").open("wb", buffering=0) as full
+        atomic_path(tmp_path / "maps.npz") as _,
+        Path("/dev/full").open("wb", buffering=0) as full,
     ):
         full.write(b"x" * 4096)
     assert "maps.npz" in str(raised.value)
