@@ -24,7 +24,7 @@ def test_defaults_are_the_papers() -> None:
         {"scoring": {"task_weights": {"arrow": -1}}},
         {"scoring": {"task_weights": {"arrow": 0}}},
         {"tasks": ["middle"], "scoring": {"task_weights": {"arrow": 1, "middle": 0}}},
-        {"nmae": 1},
+        {"unknown": 1},
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
