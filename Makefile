@@ -13,7 +13,7 @@ BIN := .venv/bin
 comma := ,
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help setup develop reproduce report test lint format lock clean
+.PHONY: help setup develop reproduce report publish test lint format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -35,6 +35,12 @@ report: setup ## build the page with every table and figure, and what it needs
 		"seeds=[$(SEEDS)]" "device=$(DEVICE)" "mirror=$(MIRROR)" "set=[$(SET)]" \
 		-- "results/report/$(DATASET)/$(BUDGET)/index.html"
 
+publish: ## copy what a finished run shows (tables, figures, metrics, records) to results/published/, which is in git
+	mkdir -p results/published
+	cd results && find "tables/$(DATASET)/$(BUDGET)" "figures/$(DATASET)/$(BUDGET)" "runs/$(DATASET)/$(BUDGET)" \
+		\( -name '*.csv' -o -name '*.md' -o -name '*.png' -o -name '*.json' \) -not -path '*/records/*' -not -name pseudo_abnormal.csv -print0 \
+		| tar --null -cf - -T - | tar -xf - -C published
+
 test: develop lint ## lint, types, all tests, the smoke pipeline
 	$(BIN)/pytest
 
@@ -51,9 +57,9 @@ format: develop ## put the code into its style
 	$(BIN)/snakefmt Snakefile workflow
 
 lock: develop ## write the hashed locks anew from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --override envs/overrides.txt \
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --override envs/overrides.txt \
 		--extra ultralytics --extra workflow pyproject.toml -o envs/runtime.lock
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --override envs/overrides.txt \
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --override envs/overrides.txt \
 		--extra ultralytics --extra workflow --group dev -c envs/runtime.lock pyproject.toml -o envs/dev.lock
 
 clean: ## remove results and logs (data/ stays)

@@ -17,7 +17,7 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        message = f"{path}: cannot be read ({error.strerror})"
+        message = f"{path}: missing or unreadable ({error.strerror}); run the stage that writes it"
         raise LightvadError(message) from error
 
 
