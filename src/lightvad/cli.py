@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 import lightvad
-from lightvad.config import Project
 from lightvad.errors import LightvadError
 from lightvad.layout import Run
 from lightvad.progress import say
+from lightvad.project import Project
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -3,7 +3,7 @@
 The Snakefile asks here; the rules themselves hold no logic. Imports nothing heavy.
 """
 
-from lightvad.config import Experiment, Project
+from lightvad.config import Experiment
 from lightvad.layout import (
     Run,
     clips_folder,
@@ -13,6 +13,7 @@ from lightvad.layout import (
     tables_folder,
 )
 from lightvad.modules import files_of, stage_modules
+from lightvad.project import Project
 from lightvad.reporting.selection import figure_inputs, report_inputs, table_inputs
 from lightvad.resolution import run_inputs, settings_model, teachers_of
 

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lightvad.config import Dataset, MethodSettings, Project, Source, digest
+from lightvad.config import Dataset, MethodSettings, Source
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, boxes_path, classes_path, clips_folder
+from lightvad.project import Project, digest
 
 
 def settings_model(method: str) -> type[MethodSettings]:

@@ -14,6 +14,7 @@ LAYERS = {
     "errors": 0,
     "progress": 1,
     "config": 1,
+    "project": 1,
     "layout": 1,
     "smoothing": 1,
     "artifacts": 1,

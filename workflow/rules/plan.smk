@@ -5,7 +5,8 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from lightvad.config import Config, Project, parsed
+from lightvad.config import Config
+from lightvad.project import Project, parsed
 from lightvad.errors import LightvadError
 from lightvad.layout import Run
 from lightvad.plan import Plan

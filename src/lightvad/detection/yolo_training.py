@@ -17,15 +17,16 @@ from torch import nn
 from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.tables import BOX, BOXES, read_table
 from lightvad.artifacts.weights import load_state, read_weights, write_weights
-from lightvad.config import UltralyticsDetector, digest
+from lightvad.config import UltralyticsDetector
 from lightvad.detection.yolo import built_network, fused, largest_stride, network_images
 from lightvad.errors import LightvadError
+from lightvad.project import digest
 from lightvad.training_loop import Training, finish, fit, launch, seed_everything
 from lightvad.video.clips import ClipStore
 
 WEIGHTS = "detector.safetensors"
 
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 5e-4
 GRADIENT_NORM = 10.0
 BRIGHTNESS = 0.15
@@ -93,27 +94,28 @@ def train_detector(
         ],
     )
 
-    def step(batch: dict[str, torch.Tensor]) -> dict[str, float]:
-        batch = {name: value.to(target) for name, value in batch.items()}
-        batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
-        parts, _ = cast(Any, network).loss(batch)
-        loss = parts.sum() / len(batch["img"])
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
-        optimizer.step()
-        box, kind, distribution = (parts.detach() / len(batch["img"])).tolist()
-        return {"loss": float(loss.detach()), "box": box, "class": kind, "distribution": distribution}
-
     fit(
         training,
         batches=lambda epoch: batches(data, batch=settings.batch, seed=seed, epoch=epoch),
-        step=step,
+        step=lambda batch: _step(network, optimizer, {name: value.to(target) for name, value in batch.items()}),
         batches_per_epoch=steps,
     )
     metadata = {"method": "detector", "config_digest": training.digest, "classes": ",".join(names)}
     write_weights(folder / WEIGHTS, network.state_dict(), metadata)
     finish(training)
+
+
+def _step(network: Any, optimizer: torch.optim.Optimizer, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+    """One step of the optimiser on one batch; the parts of the loss, a mean over images."""
+    batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
+    parts, _ = network.loss(batch)
+    parts = parts / len(batch["img"])
+    optimizer.zero_grad(set_to_none=True)
+    parts.sum().backward()
+    nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM)
+    optimizer.step()
+    box, kind, distribution = parts.detach().tolist()
+    return {"loss": box + kind + distribution, "box": box, "class": kind, "distribution": distribution}
 
 
 def trained_network(architecture: Path, *, folder: Path) -> tuple[nn.Module, tuple[str, ...]]:

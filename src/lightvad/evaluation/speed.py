@@ -170,7 +170,6 @@ def _stream_call(entry: TimedScorer, footage: Footage) -> Callable[[], object]:
     frames = store[footage.clip].frames
     moments: Iterator[int] = itertools.cycle(range(frames))
     nothing = np.zeros((0, 4), np.float32)
-    with_classes = bool(getattr(scorer, "needs_class_probabilities", False))
 
     def call() -> object:
         t = next(moments)
@@ -182,8 +181,7 @@ def _stream_call(entry: TimedScorer, footage: Footage) -> Callable[[], object]:
         found = footage.objects[t]
         if len(found.boxes) == 0:
             return None
-        objects = (found.boxes, found.class_probabilities) if with_classes else (found.boxes,)
-        return scorer.scores(*scorer.inputs(window, *objects)).cpu()
+        return scorer.scores(*scorer.inputs(window, found.boxes, found.class_probabilities)).cpu()
 
     return call
 

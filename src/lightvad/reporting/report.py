@@ -9,9 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from lightvad.artifacts.documents import read_csv
-from lightvad.config import Experiment, Figure, Project, Table
+from lightvad.config import Experiment, Figure, Table
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, figures_folder, tables_folder
+from lightvad.project import Project
 from lightvad.reporting.captions import data_note, figure_caption, speed_sentences, table_caption, titles_of
 from lightvad.reporting.results import document, finished, recorded
 from lightvad.reporting.selection import Shown, complexity_runs, report_runs, timed_row

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightvad.config import Experiment, Figure, Project, ReportedPoints, Table, TableRow
+from lightvad.config import Experiment, Figure, ReportedPoints, Table, TableRow
 from lightvad.layout import Run, clips_folder, figures_folder, tables_folder
+from lightvad.project import Project
 
 REPORTED_FOLDER = Path("config/reported")
 CITATIONS = "citations"

@@ -7,13 +7,14 @@ import numpy as np
 
 from lightvad.artifacts.documents import write_json
 from lightvad.artifacts.tables import BOXES, read_table
-from lightvad.config import Benchmark, Dataset, Detection, MotionRegions, Project
+from lightvad.config import Benchmark, Dataset, Detection, MotionRegions
 from lightvad.detection.class_probabilities import read_class_probabilities
 from lightvad.detection.timing import TimedDetector, detector_for_timing
 from lightvad.evaluation.complexity import complexity
 from lightvad.evaluation.speed import Footage, FrameObjects, TimedScorer, time_scorers
 from lightvad.layout import Run, boxes_path, classes_path, clips_folder, raw_folder
 from lightvad.methods.protocol import Scorer, part_of
+from lightvad.project import Project
 from lightvad.resolution import settings_model, settings_of, teachers_of
 from lightvad.stages.jobs import Machine, needs_boxes
 from lightvad.video.clips import ClipStore

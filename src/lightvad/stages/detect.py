@@ -1,8 +1,9 @@
 """Boxes of every frame of a dataset, with the class probabilities of each."""
 
-from lightvad.config import Detection, Project, parsed
+from lightvad.config import Detection
 from lightvad.detection import detect
 from lightvad.layout import boxes_path, classes_path, clips_folder, raw_folder
+from lightvad.project import Project, parsed
 from lightvad.stages.jobs import Machine
 from lightvad.video.clips import ClipStore
 

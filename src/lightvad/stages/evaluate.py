@@ -3,14 +3,12 @@
 from lightvad.artifacts.documents import write_json
 from lightvad.artifacts.records import collect_records
 from lightvad.artifacts.tables import FRAME_SCORES, REGIONS, TRACKS, read_table
-from lightvad.config import Project
 from lightvad.evaluation.auc import evaluate_protocol
 from lightvad.evaluation.localization import rbdc_tbdc
 from lightvad.layout import Run, clips_folder
-from lightvad.resolution import run_inputs
+from lightvad.project import Project
+from lightvad.resolution import run_inputs, settings_of
 from lightvad.stages.jobs import Machine, recorded
-
-CHECKPOINT = "last"
 
 
 def run(project: Project, run: Run, machine: Machine) -> None:
@@ -40,7 +38,7 @@ def run(project: Project, run: Run, machine: Machine) -> None:
                 "variant": run.variant,
                 "seed": run.seed,
                 "budget": run.budget,
-                "checkpoint": CHECKPOINT,
+                "checkpoint": settings_of(project, run).chosen_checkpoint,
                 "protocols": protocols,
                 "rbdc": rbdc,
                 "tbdc": tbdc,

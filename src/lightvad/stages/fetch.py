@@ -1,8 +1,8 @@
 """Fetch a dataset's files from its publisher or a mirror; every byte is checked against its sha256."""
 
 from lightvad import datasets
-from lightvad.config import Project
 from lightvad.layout import raw_folder
+from lightvad.project import Project
 from lightvad.resolution import detection_sources
 
 

@@ -8,9 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure as Canvas
 
 from lightvad.artifacts.documents import write_csv
-from lightvad.config import Experiment, Figure, Project
+from lightvad.config import Experiment, Figure
 from lightvad.errors import LightvadError
 from lightvad.layout import clips_folder, figures_folder
+from lightvad.project import Project
 from lightvad.reporting import anomaly_maps, score_curves, speed_accuracy
 from lightvad.reporting.captions import data_note, titles_of
 from lightvad.reporting.selection import Shown

@@ -11,10 +11,10 @@ import pandas as pd
 
 from lightvad.artifacts.records import recording
 from lightvad.artifacts.tables import BOXES, read_table
-from lightvad.config import Project, digest
 from lightvad.layout import Run, boxes_path, classes_path, clips_folder
 from lightvad.methods.protocol import Job, TeacherMaps
 from lightvad.modules import code_digest, stage_modules
+from lightvad.project import Project, digest
 from lightvad.resolution import pretraining_of, run_slice, settings_of, teachers_of
 from lightvad.video.clips import Clip, ClipStore
 

@@ -1,9 +1,9 @@
 """From object scores to anomaly maps, frame scores and regions."""
 
 from lightvad.artifacts.tables import FRAME_SCORES, LABELS, OBJECT_SCORES, REGIONS, read_table, write_table
-from lightvad.config import Project
 from lightvad.layout import Run, clips_folder
 from lightvad.maps import frame_scores_from_objects, write_maps
+from lightvad.project import Project
 from lightvad.resolution import run_inputs
 from lightvad.stages.jobs import Machine, recorded
 from lightvad.video.clips import ClipStore

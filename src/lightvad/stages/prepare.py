@@ -1,8 +1,8 @@
 """Prepare a dataset's clips, labels, masks and tracks from its files (or generate them)."""
 
 from lightvad import datasets
-from lightvad.config import Project
 from lightvad.layout import clips_folder, raw_folder
+from lightvad.project import Project
 
 
 def run(project: Project, dataset: str) -> None:

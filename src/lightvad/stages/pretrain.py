@@ -1,8 +1,8 @@
 """Pre-training: the phase before a method's own training (Fast-AED: as an auto-encoder)."""
 
-from lightvad.config import Project
 from lightvad.layout import Run
 from lightvad.methods.protocol import part_of
+from lightvad.project import Project
 from lightvad.resolution import run_inputs
 from lightvad.stages.jobs import Machine, job_of, recorded
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from lightvad.artifacts.atomic import write_text
-from lightvad.config import Project
 from lightvad.layout import report_path
+from lightvad.project import Project
 from lightvad.reporting.report import page
 
 

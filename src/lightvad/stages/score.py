@@ -4,11 +4,11 @@ import pandas as pd
 
 from lightvad.artifacts.arrays import Maps
 from lightvad.artifacts.tables import REGIONS, write_table
-from lightvad.config import Project
 from lightvad.evaluation.regions import regions_from_maps
 from lightvad.layout import Run
 from lightvad.methods.protocol import Job, part_of
 from lightvad.progress import track
+from lightvad.project import Project
 from lightvad.resolution import run_inputs
 from lightvad.stages.jobs import Machine, job_of, needs_boxes, recorded
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from lightvad.artifacts.atomic import write_text
 from lightvad.artifacts.documents import read_csv, write_csv
-from lightvad.config import Experiment, Project, Table
+from lightvad.config import Experiment, Table
 from lightvad.errors import LightvadError
 from lightvad.layout import tables_folder
+from lightvad.project import Project
 from lightvad.reporting.captions import table_caption, titles_of
 from lightvad.reporting.selection import Shown
 from lightvad.reporting.tables import blocks_of, columns_of, lines_of

@@ -13,9 +13,10 @@ import pytest
 
 from lightvad.artifacts.arrays import read_masks
 from lightvad.artifacts.tables import LABELS, TRACKS, read_table
-from lightvad.config import Dataset, Project
+from lightvad.config import Dataset
 from lightvad.datasets import fetch, prepare
 from lightvad.errors import LightvadError
+from lightvad.project import Project
 from lightvad.video.clips import ClipStore
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 4

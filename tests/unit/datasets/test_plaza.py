@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lightvad.artifacts.arrays import read_masks
 from lightvad.artifacts.tables import BOXES, INDEX, LABELS, TRACKS, read_table
-from lightvad.config import Dataset, Project
+from lightvad.config import Dataset
 from lightvad.datasets import plaza
 from lightvad.datasets.plaza.cast import RUNNING, SCRIPTS, WALKING, Director, cast_clip, cast_still
 from lightvad.datasets.plaza.geometry import Camera, Pose, placed
@@ -20,6 +20,7 @@ from lightvad.datasets.plaza.rendering import Body, draw
 from lightvad.datasets.plaza.scene import OBSTACLES, build_scene
 from lightvad.datasets.plaza.settings import BICYCLE, CART, PERSON
 from lightvad.errors import LightvadError
+from lightvad.project import Project
 from lightvad.video.clips import ClipStore
 
 TINY = plaza.PlazaSettings.model_validate(

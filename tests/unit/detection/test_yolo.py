@@ -15,12 +15,14 @@ from lightvad.artifacts.documents import read_csv
 from lightvad.artifacts.tables import BOXES, read_table, write_table
 from lightvad.artifacts.weights import read_weights
 from lightvad.config import Detection, Source, UltralyticsDetector
+from lightvad.datasets.plaza import CLASSES
 from lightvad.detection import detect
 from lightvad.detection.class_probabilities import read_class_probabilities
 from lightvad.detection.timing import detector_for_timing
 from lightvad.detection.yolo import YoloDetector, built_network, network_images, published_network
 from lightvad.detection.yolo_training import batches, train_detector, truth_images
 from lightvad.errors import LightvadError
+from lightvad.project import Project
 from lightvad.video.clips import ClipStore
 
 TINY = """
@@ -271,3 +273,17 @@ def test_a_checkpoint_is_loaded_as_data_and_code_in_it_never_runs(tmp_path: Path
     with pytest.raises(LightvadError, match=r"trap\.pt: ultralytics cannot load it as data"):
         published_network(tmp_path / "trap.pt", folder=tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+@needs_ultralytics
+def test_the_detector_of_the_plaza_knows_the_classes_of_its_generator(repository: Path, tmp_path: Path) -> None:
+    settings = Project(repository).dataset("plaza").detection.ultralytics
+    assert settings is not None
+    assert settings.architecture is not None
+    network, names = built_network(repository / settings.architecture, folder=tmp_path)
+    assert names == CLASSES
+    assert sum(parameter.numel() for parameter in network.parameters()) < 300_000
+    (answer,) = YoloDetector(network, names=names, settings=settings, device=torch.device("cpu")).detect(
+        [np.zeros((160, 240, 3), np.uint8)]
+    )
+    assert answer.probabilities.shape[1] == len(CLASSES)

@@ -12,8 +12,8 @@ from lightvad.artifacts.arrays import maps_writer, write_masks
 from lightvad.artifacts.atomic import write_text
 from lightvad.artifacts.documents import write_json
 from lightvad.artifacts.tables import FRAME_SCORES, INDEX, write_table
-from lightvad.config import Project
 from lightvad.layout import Run, clips_folder
+from lightvad.project import Project
 from lightvad.video.clips import Clip, index_of, write_zip_clip
 
 BUDGET = "quick"

@@ -10,9 +10,9 @@ from sklearn.metrics import roc_auc_score
 
 from lightvad.artifacts.arrays import Maps
 from lightvad.artifacts.documents import read_csv
-from lightvad.config import Project
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder, figures_folder
+from lightvad.project import Project
 from lightvad.reporting.label_placement import Label, place_labels
 from lightvad.reporting.selection import Shown
 from lightvad.reporting.shown_frames import clips_shown, outlined

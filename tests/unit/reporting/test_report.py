@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from lightvad.config import Project
 from lightvad.errors import LightvadError
 from lightvad.layout import figures_folder, report_path
+from lightvad.project import Project
 from lightvad.stages import figure, report, table
 
 from .conftest import BUDGET

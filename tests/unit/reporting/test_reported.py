@@ -2,8 +2,8 @@
 
 import pytest
 
-from lightvad.config import Project
 from lightvad.errors import LightvadError
+from lightvad.project import Project
 from lightvad.reporting.reported import reported_points, reported_table
 
 

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lightvad.config import Project
 from lightvad.layout import Run
+from lightvad.project import Project
 from lightvad.reporting.selection import (
     complexity_runs,
     figure_inputs,

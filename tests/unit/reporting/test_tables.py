@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from lightvad.artifacts.documents import read_csv
-from lightvad.config import Project
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, tables_folder
+from lightvad.project import Project
 from lightvad.reporting.tables import blocks_of
 from lightvad.reporting.typesetting import print_blocks
 from lightvad.stages import table as stage

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightvad.config import Project
 from lightvad.errors import LightvadError
 from lightvad.layout import Run
+from lightvad.project import Project
 from lightvad.resolution import pretraining_of, run_digest, run_slice, settings_of, teachers_of
 from lightvad.stages.jobs import held_out
 from lightvad.video.clips import Clip

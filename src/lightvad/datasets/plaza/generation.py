@@ -11,7 +11,7 @@ import pandas as pd
 
 from lightvad.artifacts.arrays import write_masks
 from lightvad.artifacts.tables import BOXES, INDEX, LABELS, TRACKS, write_table
-from lightvad.config import Dataset, parsed
+from lightvad.config import Dataset
 from lightvad.datasets.plaza.cast import SCRIPTS, Actor, Director, cast_clip, cast_still
 from lightvad.datasets.plaza.geometry import Camera
 from lightvad.datasets.plaza.rendering import Body, Drawing, draw, exposed
@@ -19,6 +19,7 @@ from lightvad.datasets.plaza.scene import Scene, build_scene
 from lightvad.datasets.plaza.settings import SPLITS, PlazaSettings, Split
 from lightvad.errors import LightvadError
 from lightvad.progress import track
+from lightvad.project import parsed
 from lightvad.video.clips import Clip, index_of, write_zip_clip
 
 TRACKS_PER_CLIP = 1000

@@ -83,6 +83,11 @@ class Settings(config.MethodSettings):
     score_batch: int = Field(32, ge=1, description="objects in one pass of the networks when scoring")
 
     @property
+    def chosen_checkpoint(self) -> str:
+        """Which epoch's classifiers are kept; the auto-encoders are the last ones."""
+        return self.classifiers.checkpoint
+
+    @property
     def gap(self) -> int:
         """Frames between the current frame and the two others of its window."""
         return self.flow.gap if self.motion == "flow" else self.gradients.gap

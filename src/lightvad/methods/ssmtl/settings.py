@@ -110,6 +110,11 @@ class Settings(MethodSettings):
             raise ValueError(message)
         return self
 
+    @property
+    def chosen_checkpoint(self) -> str:
+        """Which epoch's weights are kept."""
+        return self.training.checkpoint
+
     def scored_tasks(self) -> tuple[Task, ...]:
         """Tasks that run at test time, in the paper's order."""
         return tuple(task for task in TASKS if task in self.tasks and self.scoring.task_weights.get(task, 0) > 0)

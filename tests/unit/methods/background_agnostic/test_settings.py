@@ -2,9 +2,9 @@
 
 import pytest
 
-from lightvad.config import parsed
 from lightvad.errors import LightvadError
 from lightvad.methods.background_agnostic.settings import Settings
+from lightvad.project import parsed
 
 
 def test_training_knobs_do_not_touch_scoring_and_the_other_way_round():

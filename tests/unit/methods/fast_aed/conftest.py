@@ -12,9 +12,9 @@ import torch
 
 from lightvad.artifacts.arrays import maps_writer
 from lightvad.artifacts.tables import BOXES, INDEX, LABELS, write_table
-from lightvad.config import merged
 from lightvad.methods.fast_aed.settings import Settings
 from lightvad.methods.protocol import Job, TeacherMaps
+from lightvad.project import merged
 from lightvad.video.clips import Clip, ClipStore, index_of, write_zip_clip
 
 HEIGHT, WIDTH, FRAMES = 40, 56, 9

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from lightvad.config import merged, parsed
 from lightvad.errors import LightvadError
 from lightvad.methods.fast_aed.settings import OFFSETS, Settings
+from lightvad.project import merged, parsed
 
 
 def settings(**keys: Any) -> Settings:

@@ -135,7 +135,7 @@ def test_every_knob_of_training_changes_the_outcome(make_job: MakeJob, settings:
 
 
 def training_layers(*layers: dict[str, Any]) -> dict[str, Any]:
-    from lightvad.config import merged
+    from lightvad.project import merged
 
     return merged(*layers)
 

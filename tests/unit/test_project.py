@@ -8,18 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from lightvad.config import (
-    Budget,
-    Config,
-    Dataset,
-    MethodSettings,
-    Project,
-    Settings,
-    digest,
-    merged,
-    parsed,
-)
+from lightvad.config import Budget, Config, Dataset, MethodSettings, Settings
 from lightvad.errors import LightvadError
+from lightvad.project import Project, digest, merged, parsed
 
 
 class Inner(Settings):

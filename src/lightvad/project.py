@@ -1,0 +1,166 @@
+"""The reader of `config/`: merges the layers, and turns a mistake into one line with file, key and what is allowed.
+
+A run's settings are merged in this order, later wins: the method's file, the budget's entry for the method, the
+budget's entry for the method on this dataset, the variant, `--set` on the command line.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from lightvad.config import Budget, Config, Dataset, Experiment, Method
+from lightvad.errors import LightvadError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested mappings; later layers win, lists are replaced whole."""
+
+    def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+        result = dict(below)
+        for key, value in above.items():
+            both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+            result[key] = merge(result[key], value) if both else value
+        return result
+
+    return reduce(merge, layers, {})
+
+
+def parsed(model: type[Model], content: Any, where: str) -> Model:
+    """Validate `content` as `model`; a mistake becomes one line that names `where`, the key and what is allowed.
+
+    Raises:
+        LightvadError: an unknown key, a missing key, or an impossible value.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(whole file)"
+        if first["type"] == "extra_forbidden":
+            reason = f"unknown key; allowed here: {', '.join(_allowed(model, first['loc'][:-1]))}"
+        elif first["type"] == "missing":
+            reason = "is missing"
+        else:
+            reason = f"{first['msg']} (got {first.get('input')!r:.80})"
+        message = f"{where}: {key}: {reason}"
+        raise LightvadError(message) from error
+
+
+def _allowed(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    """The keys that the model at `path` inside `model` knows."""
+    for part in path:
+        if isinstance(part, str) and part in model.model_fields:
+            inner = _inner_model(model.model_fields[part].annotation)
+            model = inner or model
+    return sorted(model.model_fields)
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _inner_model(part))), None)
+
+
+@dataclass(frozen=True)
+class Project:
+    """Everything under `root`/config, with overrides applied. Files are read when asked for."""
+
+    root: Path
+    overrides: tuple[str, ...] = ()
+
+    def config(self) -> Config:
+        """config/config.yaml."""
+        return parsed(Config, self._read("config.yaml"), "config/config.yaml")
+
+    def dataset(self, name: str) -> Dataset:
+        """config/datasets/NAME.yaml."""
+        return self._load(Dataset, "datasets", name)
+
+    def method(self, name: str) -> Method:
+        """config/methods/NAME.yaml."""
+        return self._load(Method, "methods", name)
+
+    def budget(self, name: str) -> Budget:
+        """config/budgets/NAME.yaml."""
+        return self._load(Budget, "budgets", name)
+
+    def experiment(self, name: str) -> Experiment:
+        """config/experiments/NAME.yaml."""
+        return self._load(Experiment, "experiments", name)
+
+    def method_settings(self, model: type[Model], *, method: str, variant: str, dataset: str, budget: str) -> Model:
+        """The settings of one run: method, budget, budget on this dataset, variant, overrides; checked by `model`.
+
+        Raises:
+            LightvadError: no such variant, an unknown key or an impossible value in any layer.
+        """
+        spec, spending = self.method(method), self.budget(budget)
+        if variant not in spec.variants:
+            message = f"config/methods/{method}.yaml: no variant {variant!r}; it has {', '.join(sorted(spec.variants))}"
+            raise LightvadError(message)
+        layers = [
+            (f"config/methods/{method}.yaml: settings", spec.settings),
+            (f"config/budgets/{budget}.yaml: methods.{method}", spending.methods.get(method, {})),
+            (
+                f"config/budgets/{budget}.yaml: datasets.{dataset}.{method}",
+                spending.datasets.get(dataset, {}).get(method, {}),
+            ),
+            (f"config/methods/{method}.yaml: variants.{variant}.settings", spec.variants[variant].settings),
+        ]
+        result: dict[str, Any] = {}
+        settings = (
+            parsed(model, {}, f"config/methods/{method}.yaml: settings") if not any(c for _, c in layers) else None
+        )
+        for where, content in layers:
+            if content:
+                result = merged(result, content)
+                settings = parsed(model, result, where)
+        assert settings is not None  # noqa: S101 - one of the two branches above has set it
+        return settings
+
+    def _load(self, model: type[Model], kind: str, name: str) -> Model:
+        content = self._read(f"{kind}/{name}.yaml")
+        for override in self.overrides:
+            path, _, value = override.partition("=")
+            keys = path.split(".")
+            if not _ or len(keys) < 3:
+                message = (
+                    f"--set {override}: write it as KIND.NAME.KEY=VALUE, e.g. datasets.ped2.detection.backend=motion"
+                )
+                raise LightvadError(message)
+            if keys[:2] == [kind, name]:
+                nested: Any = yaml.safe_load(value)
+                for key in reversed(keys[2:]):
+                    nested = {key: nested}
+                content = merged(content, nested)
+        return parsed(model, content, f"config/{kind}/{name}.yaml")
+
+    def _read(self, name: str) -> Any:
+        path = self.root / "config" / name
+        try:
+            return yaml.safe_load(path.read_text()) or {}
+        except OSError as error:
+            known = sorted(found.stem for found in path.parent.glob("*.yaml"))
+            message = f"config/{name}: missing in {self.root}; there are: {', '.join(known) or 'none'}"
+            raise LightvadError(message) from error
+        except yaml.YAMLError as error:
+            message = f"config/{name}: not YAML ({' '.join(str(error).split())[:200]})"
+            raise LightvadError(message) from error
+
+
+def digest(content: Any) -> str:
+    """Hex sha256 of JSON-like content (models are dumped), independent of the order of keys."""
+
+    def plain(value: Any) -> Any:
+        return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=plain).encode()).hexdigest()
