@@ -13,11 +13,11 @@ import pytest
 COPIED = ("Snakefile", "workflow", "config", "profiles", "src")
 
 SMALL = (
-    "datasets.plaza.generator.clips={train: 3, test: 3, detector: 1}",
+    "datasets.plaza.generator.clips={train: 3, test: 5, detector: 1}",
     "datasets.plaza.generator.frames_per_clip={train: 30, test: 40, detector: 2}",
     "datasets.plaza.generator.supersampling=1",
-    "datasets.plaza.clips={train: 3, test: 3, detector: 1}",
-    "datasets.plaza.frames={train: 90, test: 120, detector: 2}",
+    "datasets.plaza.clips={train: 3, test: 5, detector: 1}",
+    "datasets.plaza.frames={train: 90, test: 200, detector: 2}",
     "datasets.plaza.detection.backend=motion",
     "datasets.plaza.detection.class_probabilities.source=none",
     "budgets.smoke.methods.ssmtl.tasks=[arrow, irregularity, middle]",
