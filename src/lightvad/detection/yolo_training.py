@@ -26,7 +26,7 @@ from lightvad.video.clips import ClipStore
 
 WEIGHTS = "detector.safetensors"
 
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 5e-4
 GRADIENT_NORM = 10.0
 BRIGHTNESS = 0.15
