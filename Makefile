@@ -9,6 +9,8 @@ DEVICE ?= auto
 MIRROR ?=
 SET ?=
 
+# Figures show frames; benchmark video never enters the repository, not even one frame of it.
+PUBLISHED_PICTURES := $(if $(filter plaza,$(DATASET)),-o -name '*.png',-o -name figure2.png -o -name figure7.png)
 BIN := .venv/bin
 comma := ,
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
@@ -35,10 +37,10 @@ report: setup ## build the page with every table and figure, and what it needs
 		"seeds=[$(SEEDS)]" "device=$(DEVICE)" "mirror=$(MIRROR)" "set=[$(SET)]" \
 		-- "results/report/$(DATASET)/$(BUDGET)/index.html"
 
-publish: ## copy what a finished run shows (tables, figures, metrics, records) to results/published/, which is in git
+publish: ## copy a finished run's tables, metrics and records to results/published/, which is in git
 	mkdir -p results/published
 	cd results && find "tables/$(DATASET)/$(BUDGET)" "figures/$(DATASET)/$(BUDGET)" "runs/$(DATASET)/$(BUDGET)" \
-		\( -name '*.csv' -o -name '*.md' -o -name '*.png' -o -name '*.json' \) -not -path '*/records/*' -not -name pseudo_abnormal.csv -print0 \
+		\( -name '*.csv' -o -name '*.md' -o -name '*.json' $(PUBLISHED_PICTURES) \) -not -path '*/records/*' -not -name pseudo_abnormal.csv -print0 \
 		| tar --null -cf - -T - | tar -xf - -C published
 
 test: develop lint ## lint, types, all tests, the smoke pipeline

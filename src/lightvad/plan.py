@@ -3,6 +3,8 @@
 The Snakefile asks here; the rules themselves hold no logic. Imports nothing heavy.
 """
 
+from pathlib import Path
+
 from lightvad.config import Experiment
 from lightvad.layout import (
     Run,
@@ -49,12 +51,15 @@ class Plan:
 
     def dataset_inputs(self, stage: str, dataset: str) -> list[str]:
         """What fetch, prepare and detect of a dataset read."""
-        inputs = {
+        inputs: list[Path] = {
             "fetch": [],
             "prepare": [raw_folder(dataset) / "fetched.json"],
             "detect": [raw_folder(dataset) / "fetched.json", clips_folder(dataset) / "index.parquet"],
         }[stage]
         own = [f"lightvad.datasets.{dataset}"] if stage == "prepare" else []
+        yolo = self.project.dataset(dataset).detection.ultralytics
+        if stage == "detect" and yolo is not None and yolo.architecture is not None:
+            inputs.append(Path(yolo.architecture))
         return [str(path) for path in inputs] + [str(path) for path in files_of(*stage_modules(stage), *own)]
 
     def stage_inputs(self, stage: str, run: Run) -> list[str]:
