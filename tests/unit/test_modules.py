@@ -1,5 +1,7 @@
 """The modules that a stage runs are read off the imports."""
 
+import pytest
+
 from lightvad.modules import code_digest, files_of, module_path, modules_of, stage_modules
 
 
@@ -22,6 +24,12 @@ def test_training_does_not_depend_on_reporting_or_evaluation() -> None:
     assert "lightvad.training_loop" in closure
     packages = {name.split(".")[1] for name in closure if name != "lightvad"}
     assert not packages & {"reporting", "evaluation", "plan", "cli"}
+
+
+@pytest.mark.parametrize("method", ["background_agnostic", "ssmtl", "fast_aed"])
+def test_an_edit_of_scoring_retrains_nothing(method: str) -> None:
+    assert f"lightvad.methods.{method}.scoring" not in modules_of(*stage_modules("train", method))
+    assert f"lightvad.methods.{method}.training" not in modules_of(*stage_modules("score", method))
 
 
 def test_attributes_are_not_modules() -> None:

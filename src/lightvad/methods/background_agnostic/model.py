@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from lightvad.methods.background_agnostic.settings import Settings
+
 SIZE = 64
 """Side of every crop, pixels."""
 
@@ -181,3 +183,8 @@ class BackgroundAgnostic(nn.Module):
         """
         inputs = (appearance, previous, following)
         return torch.stack([stream(x) for stream, x in zip(self, inputs, strict=True)], dim=1)
+
+
+def network_of(settings: Settings) -> BackgroundAgnostic:
+    """Untrained networks by the settings."""
+    return BackgroundAgnostic(2 if settings.motion == "flow" else 1, skips=settings.skips, skip_form=settings.skip_form)

@@ -16,7 +16,7 @@ from lightvad.methods.background_agnostic.inputs import (
     motion_of,
     object_crops,
 )
-from lightvad.methods.background_agnostic.model import SIZE, STREAMS, BackgroundAgnostic
+from lightvad.methods.background_agnostic.model import SIZE, STREAMS, BackgroundAgnostic, network_of
 from lightvad.methods.background_agnostic.settings import Settings
 from lightvad.methods.protocol import Job
 from lightvad.progress import track
@@ -85,11 +85,6 @@ class ObjectScorer:
         return tuple(
             torch.rand(batch * objects, channels, SIZE, SIZE, device=self._fabric.device) for channels in self._channels
         )
-
-
-def network_of(settings: Settings) -> BackgroundAgnostic:
-    """Untrained networks by the settings."""
-    return BackgroundAgnostic(2 if settings.motion == "flow" else 1, skips=settings.skips, skip_form=settings.skip_form)
 
 
 def scorer(

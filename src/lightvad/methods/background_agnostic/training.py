@@ -16,9 +16,15 @@ from torch import nn
 from lightvad.artifacts.weights import write_weights
 from lightvad.errors import LightvadError
 from lightvad.methods.background_agnostic.inputs import as_inputs
-from lightvad.methods.background_agnostic.model import STREAMS, BackgroundAgnostic, Decoder, Stream, reversed_gradient
+from lightvad.methods.background_agnostic.model import (
+    STREAMS,
+    BackgroundAgnostic,
+    Decoder,
+    Stream,
+    network_of,
+    reversed_gradient,
+)
 from lightvad.methods.background_agnostic.samples import Batch, Samples, collected
-from lightvad.methods.background_agnostic.scoring import network_of
 from lightvad.methods.background_agnostic.settings import AutoEncoders, Settings
 from lightvad.methods.protocol import Job
 from lightvad.objects.pseudo_abnormal import pseudo_abnormal_pool

@@ -16,9 +16,9 @@ from lightvad.errors import LightvadError
 from lightvad.methods.protocol import Job
 from lightvad.methods.ssmtl.model import SSMTL, as_input, middle_of
 from lightvad.methods.ssmtl.samples import Batch, Objects, Sampler, objects_of, rows_of
-from lightvad.methods.ssmtl.scoring import task_scores
 from lightvad.methods.ssmtl.settings import TASKS, Settings, Task
 from lightvad.methods.ssmtl.targets import Targets, forget_features, targets_of
+from lightvad.methods.ssmtl.task_scores import task_scores
 from lightvad.training_loop import Training, finish, fit, launch, seed_everything
 
 SMALLEST_SPREAD = 1e-6

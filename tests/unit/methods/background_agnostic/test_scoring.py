@@ -10,8 +10,8 @@ from lightvad.artifacts.tables import OBJECT_SCORES, read_table
 from lightvad.artifacts.weights import write_weights
 from lightvad.errors import LightvadError
 from lightvad.methods.background_agnostic.inputs import frames_with_objects
-from lightvad.methods.background_agnostic.model import STREAMS
-from lightvad.methods.background_agnostic.scoring import network_of, score, scorer
+from lightvad.methods.background_agnostic.model import STREAMS, network_of
+from lightvad.methods.background_agnostic.scoring import score, scorer
 from lightvad.methods.protocol import Scorer
 
 

@@ -10,8 +10,9 @@ import torch
 from lightvad.artifacts.tables import BOX, OBJECT_SCORES, read_table
 from lightvad.errors import LightvadError
 from lightvad.methods.protocol import Job, Scorer
-from lightvad.methods.ssmtl.scoring import SSMTLScorer, score, scorer, task_scores
+from lightvad.methods.ssmtl.scoring import SSMTLScorer, score, scorer
 from lightvad.methods.ssmtl.settings import TASKS, Settings
+from lightvad.methods.ssmtl.task_scores import task_scores
 from lightvad.methods.ssmtl.training import train
 from lightvad.video.windows import window_indices
 
