@@ -14,11 +14,17 @@ def repository() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_folder() -> Path:
+    """Vectors made by running the published evaluation code on synthetic inputs."""
+    return REPOSITORY / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with golden vectors and reference tables beside the checkout."""
+    """The folder with reference tables and real data beside the checkout."""
     folder = REPOSITORY.parent / "shared"
     if not folder.is_dir():
-        pytest.skip(f"{folder} is missing: golden vectors and reference tables are not here")
+        pytest.skip(f"{folder} is missing: reference tables and real data are not here")
     return folder
 
 

@@ -14,10 +14,10 @@ from lightvad.layout import (
     report_path,
     tables_folder,
 )
-from lightvad.modules import files_of, stage_modules
+from lightvad.modules import PACKAGE, files_of, stage_modules
 from lightvad.project import Project
-from lightvad.reporting.selection import figure_inputs, report_inputs, table_inputs
-from lightvad.resolution import run_inputs, settings_model, teachers_of
+from lightvad.reporting.selection import figure_inputs, report_inputs, report_runs, table_inputs
+from lightvad.resolution import run_inputs, settings_model, settings_of, teachers_of
 
 TABLE_SUFFIXES = ("csv", "md", "tex")
 FIGURE_SUFFIXES = ("png", "pdf", "csv")
@@ -97,6 +97,17 @@ class Plan:
         folder = figures_folder(datasets, budget, paper)
         return [str(folder / f"figure{number}.{suffix}") for suffix in FIGURE_SUFFIXES]
 
+    def check(self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> None:
+        """Read the configuration of everything that the report needs.
+
+        Raises:
+            LightvadError: a file is missing, or a key in it is unknown or impossible.
+        """
+        for dataset in datasets:
+            self.project.dataset(dataset)
+        for run in report_runs(list(self.papers().values()), datasets=datasets, budget=budget, seeds=seeds):
+            settings_of(self.project, run)
+
     def results(self, *, datasets: tuple[str, ...], budget: str) -> list[str]:
         """The files of every table and figure of every paper."""
         files: list[str] = []
@@ -115,4 +126,5 @@ class Plan:
         """What the report's page reads: tables and figures, and the records of the runs behind them."""
         read = report_inputs(list(self.papers().values()), datasets=datasets, budget=budget, seeds=seeds)
         files = [*self.results(datasets=datasets, budget=budget), *(str(path) for path in read)]
-        return [*dict.fromkeys(files), *self.code("report")]
+        templates = sorted(str(path) for path in (PACKAGE / "reporting" / "templates").glob("*.j2"))
+        return [*dict.fromkeys(files), *templates, *self.code("report")]

@@ -115,6 +115,7 @@ class Project:
                 spending.datasets.get(dataset, {}).get(method, {}),
             ),
             (f"config/methods/{method}.yaml: variants.{variant}.settings", spec.variants[variant].settings),
+            (f"--set methods.{method}.settings", self._overrides("methods", method).get("settings", {})),
         ]
         result: dict[str, Any] = {}
         settings = (
@@ -128,21 +129,33 @@ class Project:
         return settings
 
     def _load(self, model: type[Model], kind: str, name: str) -> Model:
-        content = self._read(f"{kind}/{name}.yaml")
+        content = merged(self._read(f"{kind}/{name}.yaml"), self._overrides(kind, name))
+        return parsed(model, content, f"config/{kind}/{name}.yaml")
+
+    def _overrides(self, kind: str, name: str) -> dict[str, Any]:
+        """What `--set` says about one file; every override is checked, whatever file it is about."""
+        content: dict[str, Any] = {}
         for override in self.overrides:
-            path, _, value = override.partition("=")
+            path, sign, value = override.partition("=")
             keys = path.split(".")
-            if not _ or len(keys) < 3:
+            if not sign or len(keys) < 3:
                 message = (
                     f"--set {override}: write it as KIND.NAME.KEY=VALUE, e.g. datasets.ped2.detection.backend=motion"
                 )
                 raise LightvadError(message)
-            if keys[:2] == [kind, name]:
+            if not (self.root / "config" / keys[0] / f"{keys[1]}.yaml").is_file():
+                message = f"--set {override}: there is no config/{keys[0]}/{keys[1]}.yaml"
+                raise LightvadError(message)
+            try:
                 nested: Any = yaml.safe_load(value)
+            except yaml.YAMLError as error:
+                message = f"--set {override}: {value!r} is not a YAML value ({' '.join(str(error).split())[:100]})"
+                raise LightvadError(message) from error
+            if keys[:2] == [kind, name]:
                 for key in reversed(keys[2:]):
                     nested = {key: nested}
                 content = merged(content, nested)
-        return parsed(model, content, f"config/{kind}/{name}.yaml")
+        return content
 
     def _read(self, name: str) -> Any:
         path = self.root / "config" / name

@@ -152,7 +152,14 @@ def table_digest(
     experiment = project.experiment(paper)
     entry = (experiment.tables if kind == "tables" else experiment.figures)[number]
     shown = [_only(project.dataset(name), "title", "note", "fps", "smoothing") for name in datasets]
-    return digest({"entry": _dump(entry), "datasets": shown, "seeds": seeds})
+    reported = experiment.reported_datasets
+    return digest({"entry": _dump(entry), "datasets": shown, "seeds": seeds, "reported": reported})
+
+
+def report_digest(project: Project, *, papers: tuple[str, ...], datasets: tuple[str, ...], budget: str) -> str:
+    """Digest of what the report's page reads from the configuration besides its tables and figures."""
+    titles = [project.experiment(paper).title for paper in papers] + [project.budget(budget).title]
+    return digest({"titles": titles, "datasets": [_only(project.dataset(name), "title", "note") for name in datasets]})
 
 
 def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:

@@ -169,6 +169,7 @@ def _save(training: Training, rows: list[dict[str, float]]) -> None:
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "python": list(random.getstate()[1]),
+            "numpy": [part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],  # noqa: NPY002
         },
     }
     with atomic_path(training.state_path) as temporary:
@@ -197,5 +198,6 @@ def _resume(training: Training) -> list[dict[str, float]]:
     if state["random"]["cuda"]:
         torch.cuda.set_rng_state_all(state["random"]["cuda"])
     random.setstate((3, tuple(state["random"]["python"]), None))
+    np.random.set_state(tuple(state["random"]["numpy"]))  # noqa: NPY002
     say(f"{training.what}: resuming after epoch {len(state['rows'])} of {training.epochs}")
     return list(state["rows"])

@@ -49,10 +49,28 @@ def test_later_layers_win(project: Project) -> None:
 
 def test_an_override_reaches_a_nested_key(project: Project) -> None:
     changed = Project(project.root, ("methods.m.settings.inner.rate=2.5", "budgets.b.methods.m={}"))
-    assert settings(changed).inner.rate == 0.5, "the budget is merged above the method's file"
+    assert settings(changed).inner.rate == 2.5, "what is set by hand wins over every file"
     changed = Project(project.root, ("budgets.b.datasets.d.m.inner.rate=2.5",))
     assert settings(changed).inner.rate == 2.5
     assert settings(changed, dataset="other").inner.rate == 0.5
+
+
+def test_an_override_wins_over_the_variant(project: Project) -> None:
+    assert settings(Project(project.root, ("methods.m.settings.depth=7",)), "deep").depth == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "complaint"),
+    [
+        ("methods.other.settings.depth=3", "there is no config/methods/other.yaml"),
+        ("method.m.settings.depth=3", "there is no config/method/m.yaml"),
+        ("methods.m.title=[1", "is not a YAML value"),
+    ],
+)
+def test_an_override_of_nothing_is_refused(project: Project, override: str, complaint: str) -> None:
+    with pytest.raises(LightvadError, match=complaint) as raised:
+        settings(Project(project.root, (override,)))
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("override", ["depth=3", "methods.m=3", "methods.m.settings.depth"])

@@ -19,8 +19,8 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_released_kernels_give_the_golden_values(name: str, shared: Path) -> None:
-    golden = json.loads((shared / "golden" / "auc_protocols.json").read_text())
+def test_released_kernels_give_the_golden_values(name: str, golden_folder: Path) -> None:
+    golden = json.loads((golden_folder / "auc_protocols.json").read_text())
     smoothed = smooth_released(np.array(golden["videos"][0]["scores"]), GOLDEN[name])
     np.testing.assert_allclose(smoothed[:5], golden["smoothed_first5_video01"][name], rtol=0, atol=1e-12)
 

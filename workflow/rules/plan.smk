@@ -10,7 +10,7 @@ from lightvad.project import Project, parsed
 from lightvad.errors import LightvadError
 from lightvad.layout import Run
 from lightvad.plan import Plan
-from lightvad.resolution import dataset_digest, run_digest, table_digest
+from lightvad.resolution import dataset_digest, report_digest, run_digest, table_digest
 
 try:
     CONFIG = parsed(Config, {**config}, "config/config.yaml or --config")
@@ -19,6 +19,8 @@ try:
     DATASETS, BUDGET = CONFIG.datasets, CONFIG.budget
     PAPERS = PLAN.papers()
     RESULTS = PLAN.results(datasets=DATASETS, budget=BUDGET)
+    # Every file that the default target needs is read here, so that a mistake in it is one line.
+    PLAN.check(datasets=DATASETS, budget=BUDGET, seeds=CONFIG.seeds)
     OBJECT_METHODS, FRAME_METHODS = PLAN.methods("object"), PLAN.methods("frame")
 except LightvadError as error:
     raise WorkflowError(str(error)) from None

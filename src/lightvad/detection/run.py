@@ -59,7 +59,7 @@ def detect(
     if classes.source == "backend" and detection.backend != "ultralytics":
         message = (
             f"config/datasets/{dataset}.yaml: detection.class_probabilities.source: `backend` needs "
-            f"`backend: ultralytics`, {detection.backend} boxes have no classes; use `onnx` or `off`"
+            f"`backend: ultralytics`, {detection.backend} boxes have no classes; use `onnx` or `none`"
         )
         raise LightvadError(message)
     what = f"{dataset} {detection.backend} boxes"

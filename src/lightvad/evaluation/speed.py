@@ -68,13 +68,14 @@ class Footage:
     """A clip for end-to-end timing.
 
     Attributes:
-        store: a store of its own with a cache too small for the clip, so that every frame is decoded in the timed path.
+        open_store: opens a store with a cache too small for the clip; every entry gets its own, so that each decodes
+            every frame in its timed path and none reads what another has decoded.
         clip: name of the clip.
         objects: objects of every frame, which stand in for what the detector finds (object methods only): a detector
             that only stands in for the maker of imported boxes finds nothing.
     """
 
-    store: ClipStore
+    open_store: Callable[[], ClipStore]
     clip: str
     objects: Sequence[FrameObjects]
 
@@ -132,17 +133,6 @@ def time_scorers(
     return [_written(row, _objects_of(row, footage), height=height, width=width, device=device) for row in rows]
 
 
-def speed_factors(rows: Sequence[dict[str, Any]], *, student: str, teacher: str) -> dict[str, float]:
-    """The student's frames a second over the teacher's, for each scope (eager, batch 1)."""
-    rate = {
-        (row["method"], row["scope"]): row["fps_median"]
-        for row in rows
-        if (row["batch"], row["engine"]) == (1, "eager")
-    }
-    scopes = [scope for method, scope in rate if method == student and (teacher, scope) in rate]
-    return {scope: rate[student, scope] / rate[teacher, scope] for scope in scopes}
-
-
 def _check(entry: TimedScorer, footage: Footage | None) -> None:
     name = f"benchmark of {entry.method}/{entry.variant}"
     if any(module.training for module in entry.scorer.network.modules()):
@@ -166,7 +156,7 @@ def _model_call(entry: TimedScorer, batch: int, height: int, width: int) -> Call
 
 
 def _stream_call(entry: TimedScorer, footage: Footage) -> Callable[[], object]:
-    scorer, store = entry.scorer, footage.store
+    scorer, store = entry.scorer, footage.open_store()
     frames = store[footage.clip].frames
     moments: Iterator[int] = itertools.cycle(range(frames))
     nothing = np.zeros((0, 4), np.float32)
@@ -238,7 +228,8 @@ def _written(row: _Row, objects: float | None, *, height: int, width: int, devic
         "iterations": len(row.seconds),
         "detector": entry.detector_name,
         "objects_per_frame": objects,
-        "max_abs_score_diff": 0.0,
-        "auc_diff": 0.0,
+        # There is one engine so far: nothing is compared with it, and 0 would say that something was.
+        "max_abs_score_diff": None,
+        "auc_diff": None,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "lightvad": version("lightvad")},
     }

@@ -42,7 +42,7 @@ class Job:
         pretrained: `model.safetensors`-like file written by `pretrain` (of this or the variant it names).
         seed: of all random generators.
         device: `auto`, `cpu` or `cuda`.
-        digest: config digest of this stage.
+        digest: of configuration, code and inputs of this stage; a resume state with another one is refused.
         metadata: what goes into the header of `model.safetensors`.
     """
 

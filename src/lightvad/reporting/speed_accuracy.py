@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from lightvad.config import Figure
@@ -136,6 +136,7 @@ def _panel(axes: Axes, points: Sequence[SpeedPoint]) -> None:
     axes.set_ylabel("micro AUC, %")
     axes.grid(True, which="major", lw=0.4, color="#dddddd")
     axes.set_axisbelow(True)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     names = []

@@ -54,10 +54,13 @@ def run(project: Project, run: Run, machine: Machine) -> None:
         entries.append(_entry(timed.method, timed.variant, scorer, detector, counted))
     height, width = dataset.frame_size
     frame_bytes = clip.height * clip.width * 3
-    stream = ClipStore(project.root / clips_folder(run.dataset), cache_bytes=CACHED_FRAMES * frame_bytes)
     rows = time_scorers(
         entries,
-        footage=Footage(stream, clip.name, objects),
+        footage=Footage(
+            lambda: ClipStore(project.root / clips_folder(run.dataset), cache_bytes=CACHED_FRAMES * frame_bytes),
+            clip.name,
+            objects,
+        ),
         height=height,
         width=width,
         benchmark=benchmark,

@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.records import recording
 from lightvad.artifacts.tables import BOXES, read_table
 from lightvad.layout import Run, boxes_path, classes_path, clips_folder
 from lightvad.methods.protocol import Job, TeacherMaps
 from lightvad.modules import code_digest, stage_modules
 from lightvad.project import Project, digest
-from lightvad.resolution import pretraining_of, run_slice, settings_of, teachers_of
+from lightvad.resolution import pretraining_of, run_inputs, run_slice, settings_of, teachers_of
 from lightvad.video.clips import Clip, ClipStore
 
 
@@ -98,9 +99,15 @@ def job_of(project: Project, run: Run, stage: str, machine: Machine) -> Job:
         pretrained=project.root / owner.folder / "pretrained.safetensors" if owner else None,
         seed=run.seed,
         device=machine.device,
-        digest=metadata["config_digest"],
+        digest=_state_digest(project, run, stage),
         metadata=metadata,
     )
+
+
+def _state_digest(project: Project, run: Run, stage: str) -> str:
+    """What a resume state must agree in: configuration, code, and the bytes of every input."""
+    inputs = {path.as_posix(): sha256_of(project.root / path) for path in run_inputs(project, stage, run)}
+    return digest([run_slice(project, stage, run), code_digest(*stage_modules(stage, run.method)), inputs])
 
 
 @contextmanager

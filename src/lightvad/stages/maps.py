@@ -15,6 +15,7 @@ def run(project: Project, run: Run, machine: Machine) -> None:
     Raises:
         LightvadError: the object scores are missing or damaged.
     """
+    machine.apply()
     dataset = project.dataset(run.dataset)
     folder = project.root / run.folder
     with recorded(project, run, "maps", machine=machine, inputs=run_inputs(project, "maps", run)):

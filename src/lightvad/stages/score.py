@@ -32,11 +32,12 @@ def run(project: Project, run: Run, machine: Machine) -> None:
 
 def _write_regions(job: Job) -> None:
     """Boxes around what a frame method's finest map calls abnormal, for RBDC and TBDC."""
-    tables = []
     with Maps(job.folder / "maps.npz") as maps:
         clips = job.clips.clips("test")
-        sides = {int(key.split("/")[1]) for key in maps.keys() if key.rpartition("/")[2].isdigit()}  # noqa: SIM118
-        for clip in track(clips, total=len(clips), what=f"{job.what} regions", unit="clips"):
-            finest = maps.read(clip.name, max(sides))
-            tables.append(regions_from_maps(finest, clip=clip.name, frame_size=(clip.height, clip.width)))
+        names = {key.rpartition("/")[2] for key in maps.keys()}  # noqa: SIM118 - not a dict
+        finest = "full" if "full" in names else max(int(name) for name in names if name.isdigit())
+        tables = [
+            regions_from_maps(maps.read(clip.name, finest), clip=clip.name, frame_size=(clip.height, clip.width))
+            for clip in track(clips, total=len(clips), what=f"{job.what} regions", unit="clips")
+        ]
     write_table(job.folder / "regions.parquet", pd.concat(tables, ignore_index=True), REGIONS)

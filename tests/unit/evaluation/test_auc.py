@@ -43,8 +43,8 @@ def random_scores(clips: int = 6, length: int = 40, seed: int = 0, digits: int =
 
 
 @pytest.mark.parametrize("name", ["fast_aed", "aed_mae_avenue", "aed_mae_shanghai"])
-def test_golden_values(name: Protocol, shared: Path) -> None:
-    golden = json.loads((shared / "golden" / "auc_protocols.json").read_text())
+def test_golden_values(name: Protocol, golden_folder: Path) -> None:
+    golden = json.loads((golden_folder / "auc_protocols.json").read_text())
     scores = table({video["video"]: (video["scores"], video["labels"]) for video in golden["videos"]})
     result = evaluated(name, scores)
     assert result["micro_auc"] == pytest.approx(golden["expected"][name]["micro"], abs=1e-9)

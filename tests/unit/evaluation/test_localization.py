@@ -23,8 +23,8 @@ def exclusive(rows: list[list], columns: list[str], clip: str) -> pd.DataFrame:
 
 
 @pytest.fixture(params=CASES)
-def case(request: pytest.FixtureRequest, shared: Path) -> dict:
-    cases = json.loads((shared / "golden" / "rbdc_tbdc.json").read_text())["cases"]
+def case(request: pytest.FixtureRequest, golden_folder: Path) -> dict:
+    cases = json.loads((golden_folder / "rbdc_tbdc.json").read_text())["cases"]
     return next(case for case in cases if case["name"] == request.param)
 
 

@@ -10,7 +10,7 @@ import pytest
 from lightvad.artifacts.tables import INDEX, write_table
 from lightvad.config import Benchmark
 from lightvad.errors import LightvadError
-from lightvad.evaluation.speed import Footage, FrameObjects, TimedScorer, speed_factors, time_scorers
+from lightvad.evaluation.speed import Footage, FrameObjects, TimedScorer, time_scorers
 from lightvad.methods.protocol import part_of
 from lightvad.video.clips import Clip, ClipStore, index_of, write_zip_clip
 
@@ -61,6 +61,10 @@ def teacher(detector: CountingDetector, objects: int = 3) -> TimedScorer:
     return TimedScorer("background_agnostic", "default", made, detector, "counting", objects)
 
 
+def footage_of(store: ClipStore, clip: str, objects: list[FrameObjects]) -> Footage:
+    return Footage(lambda: ClipStore(store.root, cache_bytes=8 * HEIGHT * WIDTH * 3), clip, objects)
+
+
 def timed(entries: list[TimedScorer], footage: Footage | None, benchmark: Benchmark = QUICK) -> list[dict]:
     return time_scorers(entries, footage=footage, height=HEIGHT, width=WIDTH, benchmark=benchmark, device="cpu")
 
@@ -68,7 +72,7 @@ def timed(entries: list[TimedScorer], footage: Footage | None, benchmark: Benchm
 def test_student_and_teacher_side_by_side(store: ClipStore) -> None:
     detector = CountingDetector()
     objects = [FrameObjects(BOXES[: t % 3], np.zeros((t % 3, 0), np.float32)) for t in range(FRAMES)]
-    rows = timed([student(), teacher(detector)], Footage(store, "test_01", objects))
+    rows = timed([student(), teacher(detector)], footage_of(store, "test_01", objects))
     assert [(row["method"], row["scope"], row["batch"]) for row in rows] == [
         ("fast_aed", "model", 1),
         ("fast_aed", "model", 2),
@@ -80,7 +84,7 @@ def test_student_and_teacher_side_by_side(store: ClipStore) -> None:
         assert row["iterations"] == 4
         assert 0 < row["latency_ms_p50"] <= row["latency_ms_p95"]
         assert row["fps_median"] == pytest.approx(row["batch"] * 1000 / row["latency_ms_p50"])
-        assert (row["max_abs_score_diff"], row["auc_diff"], row["engine"]) == (0.0, 0.0, "eager")
+        assert (row["max_abs_score_diff"], row["auc_diff"], row["engine"]) == (None, None, "eager")
         assert {"torch", "lightvad", "python"} <= set(row["versions"])
     assert [row["objects_per_frame"] for row in rows] == [None, None, 3.0, None, 1.0]
     assert [row["detector"] for row in rows] == [None, None, "counting", None, "counting"]
@@ -90,7 +94,7 @@ def test_student_and_teacher_side_by_side(store: ClipStore) -> None:
 def test_the_detector_runs_on_every_timed_frame_of_both_scopes(store: ClipStore) -> None:
     detector = CountingDetector()
     objects = [FrameObjects(BOXES, np.zeros((2, 0), np.float32))] * FRAMES
-    timed([teacher(detector)], Footage(store, "test_01", objects))
+    timed([teacher(detector)], footage_of(store, "test_01", objects))
     # Each scope: one warm-up and two timed calls in each of two rounds.
     assert len(detector.frames) == 2 * 2 * (1 + 2)
     streamed = [
@@ -120,28 +124,26 @@ def test_an_object_method_without_objects_is_refused(store: ClipStore) -> None:
     with pytest.raises(LightvadError, match="no objects"):
         timed([teacher(CountingDetector(), objects=0)], None)
     with pytest.raises(LightvadError, match="no objects"):
-        timed([teacher(CountingDetector())], Footage(store, "test_01", []))
+        timed([teacher(CountingDetector())], footage_of(store, "test_01", []))
 
 
 def test_a_frame_method_streams_a_clip_past_its_end(store: ClipStore) -> None:
     rows = timed(
         [student()],
-        Footage(store, "test_01", []),
+        footage_of(store, "test_01", []),
         Benchmark(warmup=0, iterations=2 * FRAMES + 1, rounds=1, batches=(1,)),
     )
     assert {row["iterations"] for row in rows} == {2 * FRAMES + 1}
 
 
-def test_factors_are_those_of_eager_rows_at_batch_one() -> None:
-    def row(method: str, scope: str, fps: float, batch: int = 1, engine: str = "eager") -> dict:
-        return {"method": method, "scope": scope, "fps_median": fps, "batch": batch, "engine": engine}
+def test_every_entry_decodes_its_own_frames(store: ClipStore) -> None:
+    opened: list[ClipStore] = []
 
-    rows = [
-        row("fast_aed", "model", 100),
-        row("fast_aed", "model", 400, batch=32),
-        row("fast_aed", "model", 900, engine="onnx"),
-        row("ssmtl", "model", 20),
-        row("fast_aed", "end_to_end", 60),
-        row("ssmtl", "end_to_end", 15),
-    ]
-    assert speed_factors(rows, student="fast_aed", teacher="ssmtl") == {"model": 5.0, "end_to_end": 4.0}
+    def open_store() -> ClipStore:
+        opened.append(ClipStore(store.root, cache_bytes=1))
+        return opened[-1]
+
+    objects = [FrameObjects(BOXES, np.zeros((2, 0), np.float32))] * FRAMES
+    timed([student(), teacher(CountingDetector())], Footage(open_store, "test_01", objects))
+    assert len(opened) == 2
+    assert all(len(one._cache) == 1 for one in opened), "each has read frames of its own"
