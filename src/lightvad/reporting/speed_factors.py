@@ -62,8 +62,8 @@ def speed_rows(root: Path, run: Run) -> list[SpeedRow]:
 def timings(root: Path, rows: Sequence[TableRow], *, dataset: str, budget: str, seed: int) -> list[Timing]:
     """The baseline speed of every method of `rows`, in each scope, in their order; empty where no row is timed.
 
-    The baseline is the first row of a method and scope at batch 1, eager, in the precision that the budget scores with; a row
-    that includes the detector is preferred, because an object method cannot run without one.
+    The baseline is the first row of a method and scope at batch 1, eager, in the precision that the budget scores with;
+    a row that includes the detector is preferred, because an object method cannot run without one.
 
     Raises:
         LightvadError: a method or scope was not timed beside the others.
