@@ -71,6 +71,11 @@ class _Guard:
         self.last = ""
 
     def check(self, name: str, size: int, *, special: bool) -> None:
+        """Refuse a member that is no plain file, points outside the archive, or is too large alone or with the others.
+
+        Raises:
+            LightvadError: naming archive and member.
+        """
         parts = PurePosixPath(name.replace("\\", "/"))
         self._total += size
         reason = ""
