@@ -201,6 +201,11 @@ class MethodSettings(Settings):
         """Which epoch's weights are kept: `last`, or `best_validation` on the held-out training clips."""
         return "last"
 
+    @property
+    def trains_on_boxes(self) -> bool:
+        """Whether a frame method's training reads boxes; object methods always do."""
+        return False
+
     def for_stage(self, stage: str) -> dict[str, Any]:
         """The settings that `stage` (pretrain, train, score) reads; a change of any other key does not re-run it."""
         del stage

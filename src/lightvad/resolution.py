@@ -174,7 +174,9 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
     if stage == "train":
         owner = pretraining_of(project, run)
         maps = [teacher.folder / "maps.npz" for teacher, _ in teachers_of(project, run)]
-        return clips + (boxes if is_object else maps) + ([owner.folder / "pretrained.safetensors"] if owner else [])
+        start = [owner.folder / "pretrained.safetensors"] if owner else []
+        with_boxes = is_object or settings_of(project, run).trains_on_boxes
+        return clips + maps + (boxes if with_boxes else []) + start
     if stage == "score":
         labels = [clips_folder(run.dataset) / "labels.parquet"]
         return clips + model + (boxes if is_object else labels)

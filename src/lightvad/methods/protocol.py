@@ -36,7 +36,7 @@ class Job:
         heldout: names of the training clips kept out of training, for validation.
         frame_size: (height, width) in pixels at which frame methods see a frame.
         resolutions: output heads of the dataset, e.g. (1, 4, 16).
-        boxes: table BOXES for all clips of train and test (object methods; empty for frame methods).
+        boxes: table BOXES for all clips of train and test (empty for frame methods, unless their training asks).
         class_probabilities: float32 (len(boxes), classes) of the detector, (len(boxes), 0) where there are none.
         teachers: maps to distil (frame methods with teachers).
         pretrained: `model.safetensors`-like file written by `pretrain` (of this or the variant it names).

@@ -246,12 +246,22 @@ class Student(nn.Module):
 
     def maps(self, x: torch.Tensor) -> list[torch.Tensor]:
         """The maps that are scored, one (B, r, r) per resolution: the element-wise maximum of the branches."""
-        return [torch.stack(list(maps)).amax(0) for maps in zip(*self(x), strict=True)]
+        return joined(self(x))
 
     def scored(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Windows -> scores (B,), the mean over resolutions of the maps' maxima (section 3), and the maps."""
         maps = self.maps(x)
-        return torch.stack([one.amax((1, 2)) for one in maps]).mean(0), maps
+        return scores_of(maps), maps
+
+
+def joined(branches: Sequence[Sequence[torch.Tensor]]) -> list[torch.Tensor]:
+    """Branches x resolutions of maps (B, r, r) -> one per resolution, the element-wise maximum (Table 6)."""
+    return [torch.stack(list(maps)).amax(0) for maps in zip(*branches, strict=True)]
+
+
+def scores_of(maps: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Maps (B, r, r), one per resolution -> scores (B,): the mean of their maxima (section 3)."""
+    return torch.stack([one.amax((1, 2)) for one in maps]).mean(0)
 
 
 class AutoEncoder(nn.Module):

@@ -88,6 +88,20 @@ class Adversarial(Settings):
     sees_fakes: bool = Field(True, description="false: the code's bug, its loss on the student's maps has no gradient")
 
 
+class Pasting(Settings):
+    """Objects of other training clips pasted into the windows of distillation; beyond the paper (sheet, section 8)."""
+
+    abnormal_share: float = Field(0.5, gt=0, le=1, description="of the windows: with abnormal objects")
+    abnormal: int = Field(2, ge=1, description="at most so many abnormal objects in a window")
+    normal_share: float = Field(0.7, ge=0, le=1, description="of the windows: with unchanged objects, hard negatives")
+    normal: int = Field(3, ge=1, description="at most so many unchanged objects in a window")
+    widening: tuple[float, float] = Field((1.6, 3.0), description="half of the abnormal objects: stretched to the side")
+    speed: tuple[float, float] = Field(
+        (0.1, 0.3), description="the other half: moved in addition, in object heights a frame, to any side"
+    )
+    normal_ceiling: float = Field(0.5, gt=0, le=1, description="the teachers' maps are scaled by it; a paste's are 1")
+
+
 class FastAedSettings(MethodSettings):
     """All hyper-parameters of Fast-AED."""
 
@@ -101,6 +115,7 @@ class FastAedSettings(MethodSettings):
     training: Schedule = Schedule()
     distillation: bool = Field(True, description="the map loss of Eqs. 3 and 4")
     adversarial: Adversarial = Adversarial()
+    pasting: Pasting | None = Field(None, description="pasted abnormal objects; none: normal videos only, the paper")
     horizontal_flip: bool = Field(False, description="mirror half of the windows in both phases; not in the paper")
     average_decay: float | None = Field(
         0.99,
@@ -136,6 +151,11 @@ class FastAedSettings(MethodSettings):
     def distils(self) -> bool:
         """Whether there is a second phase; without it the auto-encoder's error is the score (Table 5)."""
         return self.distillation or self.adversarial.discriminators != "none"
+
+    @property
+    def trains_on_boxes(self) -> bool:
+        """Pasted objects are cut out along their boxes; nothing else here looks at boxes."""
+        return self.pasting is not None
 
     @property
     def offsets(self) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
+from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, update_bn
@@ -13,20 +14,13 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from lightvad.artifacts.documents import write_csv
 from lightvad.artifacts.weights import load_state, read_weights, write_weights
 from lightvad.errors import LightvadError
+from lightvad.methods.fast_aed.batches import Batch, Batches, places_of, spread
 from lightvad.methods.fast_aed.discriminator import Discriminator
 from lightvad.methods.fast_aed.losses import OneForAll, PerTeacher, distillation_loss
-from lightvad.methods.fast_aed.model import AutoEncoder, Student
+from lightvad.methods.fast_aed.model import AutoEncoder, Student, joined, scores_of
+from lightvad.methods.fast_aed.pasting import Paster
 from lightvad.methods.fast_aed.settings import Adversarial, FastAedSettings, Schedule
-from lightvad.methods.fast_aed.windows import (
-    Batch,
-    Batches,
-    Place,
-    Targets,
-    WindowReader,
-    normalized,
-    places_of,
-    spread,
-)
+from lightvad.methods.fast_aed.windows import Place, Targets, WindowReader, normalized
 from lightvad.methods.protocol import Job
 from lightvad.training_loop import Training, finish, fit, launch, seed_everything
 
@@ -171,17 +165,27 @@ class Distillation:
         return losses | self._zeros(branches)
 
     def validate(self, epoch: int) -> dict[str, float]:
-        """Re-estimate the kept network's batch norms, then its distillation loss on the held-out clips."""
+        """Re-estimate the kept network's batch norms, then measure it on the held-out clips.
+
+        `heldout_distillation` is the map loss; with pasting, `heldout_pasted_auc` tells windows with pasted abnormal
+        objects from those without (plain AUC, nothing smoothed; left out where the draw gave one kind only).
+        """
         if self.average is not None:
             batches = self.batches.recalibration(epoch, self.settings.recalibration_batches)
             with self.fabric.autocast():
                 update_bn((normalized(batch.frames.to(self.fabric.device)) for batch in batches), self.kept)
             self.kept.eval()
-        return _mean([(self._heldout_losses(b), len(b.frames)) for b in _heldout(self.job, self.batches)])
-
-    def _heldout_losses(self, batch: Batch) -> dict[str, float]:
-        loss = distillation_loss(self._maps(self.kept, batch), self._targets(batch), self.weights)
-        return {"heldout_distillation": loss.item()}
+        losses, scores, abnormal = [], [], []
+        for batch in _heldout(self.job, self.batches):
+            branches = self._maps(self.kept, batch)
+            loss = distillation_loss(branches, self._targets(batch), self.weights)
+            losses.append(({"heldout_distillation": loss.item()}, len(batch.frames)))
+            scores.append(scores_of(joined(branches)).cpu())
+            abnormal.append(batch.abnormal)
+        measured = _mean(losses)
+        if abnormal and 0 < torch.cat(abnormal).float().mean() < 1:
+            measured["heldout_pasted_auc"] = float(roc_auc_score(torch.cat(abnormal), torch.cat(scores)))
+        return measured
 
     def _maps(self, network: Student, batch: Batch) -> list[list[torch.Tensor]]:
         with self.fabric.autocast():
@@ -271,14 +275,21 @@ def _batches(job: Job, schedule: Schedule, targets: Targets | None) -> Batches:
     if not places:
         message = f"{job.clips.root}: no training clips are left; lower `heldout_fraction` of the dataset"
         raise LightvadError(message)
+    reader = WindowReader(job.clips, offsets=settings.offsets, frame_size=job.frame_size)
+    paster = heldout_paster = None
+    if settings.pasting is not None and targets is not None:
+        paster = Paster(reader, job.boxes, job.training_clips(), settings.pasting)
+        heldout_paster = Paster(reader, job.boxes, sorted(job.heldout), settings.pasting) if job.heldout else None
     return Batches(
-        reader=WindowReader(job.clips, offsets=settings.offsets, frame_size=job.frame_size),
+        reader=reader,
         targets=targets,
         places=places,
         batch=schedule.batch,
         windows=schedule.windows_per_epoch,
         flip=settings.horizontal_flip,
         seed=job.seed,
+        paster=paster,
+        heldout_paster=heldout_paster,
     )
 
 

@@ -40,6 +40,16 @@ def frame(clip: int, t: int) -> np.ndarray:
     return image
 
 
+def boxes() -> pd.DataFrame:
+    """Table BOXES of the squares of the training clips."""
+    rows = [
+        (name, t, 3 + 4 * t, 8 + 4 * clip, 11 + 4 * t, 20 + 4 * clip, np.nan, -1)
+        for clip, name in enumerate(n for n, split in CLIPS.items() if split == "train")
+        for t in range(FRAMES)
+    ]
+    return pd.DataFrame(rows, columns=list(BOXES)).astype(BOXES)
+
+
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
     root = tmp_path_factory.mktemp("data") / "clips" / "tiny"

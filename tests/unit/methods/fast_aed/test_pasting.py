@@ -1,0 +1,144 @@
+"""Pasted objects: what lies in the window, where they come from, and the targets painted for them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tests.unit.methods.fast_aed.conftest import HEIGHT, WIDTH, boxes
+
+from lightvad.errors import LightvadError
+from lightvad.methods.fast_aed.pasting import BORDER, Pasted, Paster, paint
+from lightvad.methods.fast_aed.settings import OFFSETS, Pasting
+from lightvad.methods.fast_aed.training import train
+from lightvad.methods.fast_aed.windows import Targets, WindowReader
+from lightvad.methods.protocol import Job, TeacherMaps
+from lightvad.video.clips import ClipStore
+
+CLIPS = ["train_01", "train_02", "train_03"]
+NORMAL_ONLY = Pasting(normal_share=1, normal=1, abnormal_share=1e-9)
+ABNORMAL_ONLY = Pasting(normal_share=0, abnormal_share=1, abnormal=1)
+
+
+def paster(store: ClipStore, settings: Pasting, clips: list[str] = CLIPS, table: pd.DataFrame | None = None) -> Paster:
+    reader = WindowReader(store, offsets=OFFSETS[3], frame_size=(HEIGHT, WIDTH))
+    return Paster(reader, boxes() if table is None else table, clips, settings)
+
+
+def pasted_windows(own: Paster, count: int = 40) -> list[tuple[np.ndarray, Pasted]]:
+    """Black windows of `train_01` with one object each."""
+    draw = np.random.default_rng(0)
+    result = []
+    for _ in range(count):
+        window = np.zeros((HEIGHT, WIDTH, 9), np.uint8)
+        (item,) = own.paste(window, "train_01", draw)
+        result.append((window, item))
+    return result
+
+
+def test_a_normal_object_is_pasted_as_it_is_from_another_clip(store: ClipStore) -> None:
+    own = paster(store, NORMAL_ONLY)
+    for window, item in pasted_windows(own):
+        assert item.source[0] != "train_01"
+        assert not item.abnormal
+        (x1, y1, x2, y2), (a1, b1, a2, b2) = item.bounds, item.source_bounds
+        source = own.reader.read(item.source)
+        np.testing.assert_array_equal(window[y1:y2, x1:x2], source[b1:b2, a1:a2])
+        assert not window[: max(0, y1 - 4)].any()
+        assert not window[:, x2 + 4 :].any()
+
+
+def test_abnormal_objects_are_stretched_or_move_faster(store: ClipStore) -> None:
+    stretched = moved = 0
+    for window, item in pasted_windows(paster(store, ABNORMAL_ONLY)):
+        assert item.abnormal
+        width, height = item.bounds[2] - item.bounds[0], item.bounds[3] - item.bounds[1]
+        assert height == 12
+        if width > 8:
+            assert 1.6 * 8 - 1 <= width <= 3 * 8 + 1
+            stretched += 1
+            continue
+        moved += 1
+        middle, later = window[..., 3:6].any(-1), window[..., 6:9].any(-1)
+        assert (middle != later).any(), "the surroundings that are cut out with it move along"
+    assert stretched > 5
+    assert moved > 5
+
+
+def test_objects_move_by_the_given_speed(store: ClipStore) -> None:
+    own = paster(store, Pasting(normal_share=0, abnormal_share=1, abnormal=1, speed=(0.1, 0.1)))
+    seen = 0
+    for window, item in pasted_windows(own, 80):
+        x1, y1, x2, y2 = item.bounds
+        whole = x1 > 8 and x2 < WIDTH - 8 and y1 > 8 and y2 < HEIGHT - 8
+        if x2 - x1 > 8 or not whole:
+            continue
+        centres = [np.argwhere(window[..., 3 * k].astype(bool)).mean(0) for k in range(3)]
+        distance = np.linalg.norm(centres[2] - centres[0])
+        assert distance == pytest.approx(2 * 3 * 0.1 * 12, abs=1.5)
+        seen += 1
+    assert seen > 3
+
+
+def test_the_same_draw_gives_the_same_windows(store: ClipStore) -> None:
+    first, second = (pasted_windows(paster(store, ABNORMAL_ONLY), 5) for _ in "ab")
+    for (one, item), (other, same) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert item == same
+
+
+def test_a_single_clip_pastes_its_own_objects(store: ClipStore) -> None:
+    assert {item.source[0] for _, item in pasted_windows(paster(store, NORMAL_ONLY, ["train_01"]))} == {"train_01"}
+
+
+def test_boxes_that_are_cut_off_or_tiny_are_not_pasted(store: ClipStore) -> None:
+    table = boxes()
+    table.loc[:, "x2"] = WIDTH - BORDER + 1
+    with pytest.raises(LightvadError, match=r"none of the \d+ boxes of train_01, train_02, train_03 can be pasted"):
+        paster(store, Pasting(), table=table)
+
+
+def test_maps_are_one_in_abnormal_objects_and_the_scaled_source_in_normal_ones(
+    store: ClipStore, teachers: tuple[TeacherMaps, ...], tmp_path: Path
+) -> None:
+    targets = Targets(
+        teachers, store.clips("train"), resolutions=(1, 4, "full"), frame_size=(HEIGHT, WIDTH), folder=tmp_path
+    )
+    maps = targets.read([("train_01", 4), ("train_01", 5)])
+    source = ("train_02", 2)
+    normal = Pasted((30, 12, 38, 24), source, (11, 12, 19, 24), abnormal=False)
+    abnormal = Pasted((0, 0, 14, 10), source, (11, 12, 19, 24), abnormal=True)
+    settings = Pasting(normal_ceiling=0.5)
+    painted = paint(maps, [[normal], [abnormal]], targets, settings)
+    looked_up = targets.read([source])
+    for teacher in range(2):
+        for k, one in enumerate(painted[teacher]):
+            before, own = maps[teacher][k] * 0.5, looked_up[teacher][k]
+            assert torch.all(one >= before - 1e-7)
+            assert one.max() <= 1
+            if k == 0:
+                assert one[1].item() == 1.0
+                torch.testing.assert_close(one[0], torch.maximum(before[0], own[0] * 0.5))
+            if k == 2:
+                value = 0.5 * own[0, 12:24, 11:19].max()
+                torch.testing.assert_close(one[0, 12:24, 30:38], before[0, 12:24, 30:38].clamp(min=value.item()))
+                assert torch.all(one[1, :10, :14] == 1)
+                torch.testing.assert_close(one[1, 10:], before[1, 10:])
+                torch.testing.assert_close(one[0, :12], before[0, :12])
+    # 4x4 cells of 10x14 pixels: the abnormal object fills exactly the first.
+    cells = painted[0][1][1]
+    assert cells[0, 0] == 1
+    torch.testing.assert_close(cells[1:], maps[0][1][1, 1:] * 0.5)
+
+
+def test_training_with_pasting_says_how_well_pasted_objects_are_told_from_normal_ones(
+    make_job: Callable[..., Job],
+) -> None:
+    settings = {"pasting": {"abnormal_share": 0.5}, "validation_windows": 9}
+    job = make_job(settings=settings, boxes=boxes(), heldout=frozenset({"train_03"}))
+    train(job)
+    table = pd.read_csv(job.folder / "training.csv")
+    assert len(table) == 2
+    assert table["heldout_pasted_auc"].between(0, 1).all()
