@@ -3,9 +3,11 @@
 The Snakefile asks here; the rules themselves hold no logic. Imports nothing heavy.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
-from lightvad.config import Experiment
+from lightvad.config import Experiment, TableRow
+from lightvad.errors import LightvadError
 from lightvad.layout import (
     Run,
     clips_folder,
@@ -16,7 +18,7 @@ from lightvad.layout import (
 )
 from lightvad.modules import PACKAGE, files_of, stage_modules
 from lightvad.project import Project
-from lightvad.reporting.selection import figure_inputs, report_inputs, report_runs, table_inputs
+from lightvad.reporting.selection import entries_of, figure_inputs, report_inputs, report_runs, run_of, table_inputs
 from lightvad.resolution import run_inputs, settings_model, settings_of, teachers_of
 
 TABLE_SUFFIXES = ("csv", "md", "tex")
@@ -101,12 +103,25 @@ class Plan:
         """Read the configuration of everything that the report needs.
 
         Raises:
-            LightvadError: a file is missing, or a key in it is unknown or impossible.
+            LightvadError: a file is missing, a key in it is unknown or impossible, or a row's time is not its own.
         """
         for dataset in datasets:
             self.project.dataset(dataset)
         for run in report_runs(list(self.papers().values()), datasets=datasets, budget=budget, seeds=seeds):
             settings_of(self.project, run)
+        for entry in entries_of(list(self.papers().values())):
+            for row in entry.rows:
+                if row.timed_as is not None:
+                    self._check_timed_as(row, run_of(row, datasets[0], budget, seeds[0]))
+
+    def _check_timed_as(self, row: TableRow, run: Run) -> None:
+        timed = replace(run, variant=str(row.timed_as))
+        if settings_of(self.project, run).for_stage("score") != settings_of(self.project, timed).for_stage("score"):
+            message = (
+                f"config/experiments: {run.method}/{run.variant} is `timed_as` {row.timed_as}, which scores with other"
+                " settings; time it itself"
+            )
+            raise LightvadError(message)
 
     def results(self, *, datasets: tuple[str, ...], budget: str) -> list[str]:
         """The files of every table and figure of every paper."""

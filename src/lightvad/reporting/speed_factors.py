@@ -75,17 +75,18 @@ def timings(root: Path, rows: Sequence[TableRow], *, dataset: str, budget: str, 
     lines = speed_rows(root, run)
     found = []
     for row in rows:
+        variant = row.timed_as or row.variant
         for scope in SCOPES:
             own = [
                 line
                 for line in lines
                 if (line["method"], line["scope"], line["batch"]) == (row.method, scope, 1)
-                and line.get("variant", row.variant) == row.variant
+                and line.get("variant", variant) == variant
             ]
             own.sort(key=lambda line: not line.get("detector"))
             if not own:
                 message = (
-                    f"{run.folder / 'speed.json'}: no row of {row.method}/{row.variant}, {scope}, batch 1; "
+                    f"{run.folder / 'speed.json'}: no row of {row.method}/{variant}, {scope}, batch 1; "
                     f"run `lightvad benchmark --run {run.folder}` again"
                 )
                 raise LightvadError(message)

@@ -57,7 +57,8 @@ def lines_of(shown: Shown, table: Table) -> list[Line]:
             keys = dict(zip((column.column for column in table.identity), identity, strict=True))
             rows = [row for row, match in zip(table.rows, reported.matches, strict=True) if match == identity]
             for row in rows:
-                values = {m: reported.values.get((identity, paper_name, m)) for m in (*AUC_METRICS, *REGION_METRICS)}
+                stated = {} if row.beyond_paper else reported.values
+                values = {m: stated.get((identity, paper_name, m)) for m in (*AUC_METRICS, *REGION_METRICS)}
                 lines += [
                     {**keys, **data, **line} for line in _measured(row, shown.runs(row, name), values, shown.root)
                 ]

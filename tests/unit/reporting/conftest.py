@@ -25,6 +25,7 @@ CLIPS = {
 RUNS = [
     ("fast_aed", "default"),
     ("fast_aed", "no_adversarial"),
+    ("fast_aed", "pasted"),
     ("background_agnostic", "default"),
     ("ssmtl", "default"),
 ]

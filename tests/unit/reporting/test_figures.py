@@ -46,7 +46,7 @@ def test_every_figure_is_drawn_and_its_bytes_repeat(made_up: Project, number: st
 def test_speed_points_are_those_of_the_runs_and_of_the_papers(made_up: Project) -> None:
     lines = read_csv(drawn(made_up, "2", ("plaza", "ped2")))
     measured = [line for line in lines if line["source"] == "measured"]
-    assert len(measured) == 2 * 3 * 2
+    assert len(measured) == 2 * 4 * 2
     student = {line["scope"]: float(line["fps"]) for line in measured if line["label"] == "Fast-AED (student)"}
     assert student == FPS["fast_aed"]
     assert {(line["device"], line["precision"], line["batch"]) for line in measured} == {
@@ -58,6 +58,11 @@ def test_speed_points_are_those_of_the_runs_and_of_the_papers(made_up: Project) 
     reported = [line for line in lines if line["source"] == "reported"]
     assert {line["dataset"] for line in reported} == {"ped2"}
     assert {line["device"] for line in reported} == {"RTX 3090"}
+
+
+def test_a_variant_with_the_same_network_has_the_time_of_the_one_that_was_timed(made_up: Project) -> None:
+    lines = [line for line in read_csv(drawn(made_up, "2", ("plaza",))) if line["label"] == "Fast-AED + pasted"]
+    assert {line["scope"]: float(line["fps"]) for line in lines} == FPS["fast_aed"]
 
 
 def test_method_that_was_not_timed_is_named(own_project: Project) -> None:
@@ -83,7 +88,7 @@ def test_curves_are_the_plain_smoothing_of_the_scores(made_up: Project) -> None:
 
 def test_map_values_are_those_of_the_runs_on_abnormal_frames(made_up: Project) -> None:
     table = pd.read_csv(drawn(made_up, "10", ("plaza",)))
-    assert len(table) == 3 * 5 * 16 * 16
+    assert len(table) == 4 * 5 * 16 * 16
     assert list(dict.fromkeys(table["clip"])) == CLIPS["plaza"]
     assert table["frame"].between(20, 39).all()
     frame = table["frame"].iloc[0]

@@ -21,7 +21,9 @@ CHOICE = {"datasets": ("plaza",), "budget": "quick", "seeds": (0, 1)}
 def test_table_shows_every_row_from_every_seed(made_up: Project) -> None:
     table = made_up.experiment("fast_aed").tables["7"]
     assert runs_of(table, **CHOICE) == [
-        Run("plaza", "quick", "fast_aed", variant, seed) for variant in ("no_adversarial", "default") for seed in (0, 1)
+        Run("plaza", "quick", "fast_aed", variant, seed)
+        for variant in ("no_adversarial", "default", "pasted")
+        for seed in (0, 1)
     ]
 
 
@@ -46,7 +48,7 @@ def test_report_needs_all_tables_figures_and_records(made_up: Project) -> None:
     assert "results/tables/plaza/quick/fast_aed/table7.csv" in files
     assert "results/figures/plaza/quick/fast_aed/figure10.png" in files
     assert "results/runs/plaza/quick/ssmtl/default/seed1/record.json" in files
-    assert len(report_runs(experiments, **CHOICE)) == 8
+    assert len(report_runs(experiments, **CHOICE)) == 10
     assert complexity_runs(experiments, **CHOICE) == [Run("plaza", "quick", "fast_aed", "default", 0)]
 
 

@@ -64,7 +64,12 @@ def test_literature_stands_where_the_paper_has_the_dataset_and_says_so_where_not
 
     path = written(made_up, "1", ("plaza",))
     lines = read_csv(path)
-    assert {line["label"] for line in lines} == {"SSMTL (T2)", "Background-Agnostic (T1)", "Fast-AED (student)"}
+    assert {line["label"] for line in lines} == {
+        "SSMTL (T2)",
+        "Background-Agnostic (T1)",
+        "Fast-AED (student)",
+        "Fast-AED + pasted",
+    }
     assert not any(line["reported"] or line["delta"] for line in lines)
     assert "The paper has no plaza: the literature's rows are left out." in path.with_suffix(".md").read_text()
 
@@ -162,3 +167,10 @@ def test_show_prints_table_and_caption(made_up: Project, capsys: pytest.CaptureF
     assert "Fast-AED without adversarial" in printed
     assert "synthetic: generated scene" in printed
     assert "device Synthetic CPU (2 cores)" in printed
+
+
+def test_rows_beyond_the_paper_stand_beside_their_row_without_reported_numbers(made_up: Project) -> None:
+    lines = [line for line in read_csv(written(made_up, "7", ("ped2",))) if line["adversarial_distillation"] == "1"]
+    assert list(dict.fromkeys(line["label"] for line in lines)) == ["Fast-AED", "Fast-AED + pasted"]
+    beyond = [line for line in lines if line["rebuilt_as"] == "fast_aed/pasted"]
+    assert all(line["measured"] and not line["reported"] and not line["delta"] for line in beyond)
