@@ -1,6 +1,7 @@
 """From a run's name to the `Job` that a method is handed, and the record that is kept of every stage."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from lightvad.modules import code_digest, stage_modules
 from lightvad.project import Project, digest
 from lightvad.resolution import pretraining_of, run_inputs, run_slice, settings_of, teachers_of
 from lightvad.video.clips import Clip, ClipStore
+
+MACHINE_OPTIONS: dict[str, tuple[str, ...]] = {"maps": ("threads",), "evaluate": ()}
+"""Which of a machine's options the sub-command of a stage has; the others have both, device and threads."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,16 @@ def _state_digest(project: Project, run: Run, stage: str) -> str:
     return digest([run_slice(project, stage, run), code_digest(*stage_modules(stage, run.method)), inputs])
 
 
+def command_of(project: Project, run: Run, stage: str, machine: Machine) -> str:
+    """The command line that does a stage of a run again from the project's root, every override quoted for a shell."""
+    words = ["lightvad", stage, "--run", run.folder.as_posix()]
+    for option in MACHINE_OPTIONS.get(stage, ("device", "threads")):
+        words += [f"--{option}", str(getattr(machine, option))]
+    for override in project.overrides:
+        words += ["--set", override]
+    return shlex.join(words)
+
+
 @contextmanager
 def recorded(project: Project, run: Run, stage: str, *, machine: Machine, inputs: list[Path]) -> Iterator[None]:
     """Keep `records/STAGE.json` of what happens inside the block; written only when it ends without an error."""
@@ -116,7 +130,7 @@ def recorded(project: Project, run: Run, stage: str, *, machine: Machine, inputs
     precision = content.get("settings", {}).get("precision", "-")
     with recording(
         project.root / run.folder / "records" / f"{stage}.json",
-        command=f"lightvad {stage} --run {run.folder.as_posix()}",
+        command=command_of(project, run, stage, machine),
         config=content,
         config_digest=digest(content),
         code_digest=code_digest(*stage_modules(stage, run.method)),
