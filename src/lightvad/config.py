@@ -1,6 +1,6 @@
 """Typed models of everything under `config/`; `project` reads the files."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -210,6 +210,11 @@ class MethodSettings(Settings):
         """The settings that `stage` (pretrain, train, score) reads; a change of any other key does not re-run it."""
         del stage
         return self.model_dump(mode="json")
+
+    def scored_in(self, precision: str) -> Self:
+        """The same settings with scores made in `precision`: key `score_precision`, or `precision` if there is none."""
+        key = "score_precision" if "score_precision" in type(self).model_fields else "precision"
+        return self.model_copy(update={key: precision})
 
 
 class TableRow(Settings):

@@ -188,6 +188,7 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
     if stage == "benchmark":
         teachers = [teacher for teacher, _ in teachers_of(project, run)]
         timed = model + [teacher.folder / "model.safetensors" for teacher in teachers]
-        return clips + timed + (boxes if is_object or teachers else [])
+        labels = [clips_folder(run.dataset) / "labels.parquet"]
+        return clips + labels + timed + (boxes if is_object or teachers else [])
     message = f"no stage {stage!r} of a run"
     raise ValueError(message)

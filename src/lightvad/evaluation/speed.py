@@ -4,6 +4,9 @@ Two scopes always. `model`: inputs lie on the device; for an object method the d
 the model. `end_to_end`: file, decode, window, detector, inputs, scores, frame by frame; the clip begins anew when it
 ends, and opening its file is part of the warm-up.
 
+Where a frame method is scored in less than fp32, the same path in fp32 eager is timed beside it: the reference that its
+scores are compared with, frame by frame on the clip, end to end (`Parity`).
+
 Networks run in evaluation and inference mode. A call is timed from one synchronisation with the device to the next. The
 rounds of all rows are interleaved, so that a machine that slows down slows all of them.
 """
@@ -11,13 +14,14 @@ rounds of all rows are interleaved, so that a machine that slows down slows all 
 import itertools
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 
 from lightvad.artifacts.records import device_name
 from lightvad.config import Benchmark
@@ -32,6 +36,8 @@ Detect = Callable[[np.ndarray], np.ndarray]
 
 LONGEST_WARM_UP = 0.25
 """Share of a round's time that may go into warming up."""
+REFERENCE_PRECISION = "32-true"
+"""Precision of the reference; its engine is `eager`."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class TimedScorer:
         detector: run on every frame before an object method; None for frame methods.
         detector_name: what the row says of it.
         objects: objects a frame, for the random inputs of an object method (scope `model`).
+        scored: whether the method's scores are made by this scorer; False: it is only the reference of one that does.
     """
 
     method: str
@@ -61,6 +68,7 @@ class TimedScorer:
     detector: Detect | None = None
     detector_name: str | None = None
     objects: int = 0
+    scored: bool = True
 
 
 @dataclass(frozen=True)
@@ -73,11 +81,29 @@ class Footage:
         clip: name of the clip.
         objects: objects of every frame, which stand in for what the detector finds (object methods only): a detector
             that only stands in for the maker of imported boxes finds nothing.
+        labels: ground truth of every frame, int8 (T,), 1 = abnormal; None: unknown.
     """
 
     open_store: Callable[[], ClipStore]
     clip: str
     objects: Sequence[FrameObjects]
+    labels: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far the scores of one entry lie from those of its reference; None: not compared.
+
+    Attributes:
+        score_diff: largest absolute difference of a frame's raw score.
+        auc_diff: AUC of these raw scores minus that of the reference's, on the same frames of one clip, in [-1, 1];
+            None also where these frames are all normal or all abnormal, or their labels are unknown.
+        frames: frames that were compared.
+    """
+
+    score_diff: float | None
+    auc_diff: float | None
+    frames: int | None
 
 
 @dataclass
@@ -130,7 +156,11 @@ def time_scorers(
             for row in rows:
                 _measure(row, benchmark, warm_up=turn == 0)
             say(f"benchmark: round {turn + 1}/{benchmark.rounds} of {len(rows)} rows done")
-    return [_written(row, _objects_of(row, footage), height=height, width=width, device=device) for row in rows]
+        parity = {entry: _parity(entry, rows, footage, benchmark.max_seconds) for entry in entries}
+    return [
+        _written(row, parity[row.entry], _objects_of(row, footage), height=height, width=width, device=device)
+        for row in rows
+    ]
 
 
 def _check(entry: TimedScorer, footage: Footage | None) -> None:
@@ -156,13 +186,17 @@ def _model_call(entry: TimedScorer, batch: int, height: int, width: int) -> Call
 
 
 def _stream_call(entry: TimedScorer, footage: Footage) -> Callable[[], object]:
-    scorer, store = entry.scorer, footage.open_store()
-    frames = store[footage.clip].frames
-    moments: Iterator[int] = itertools.cycle(range(frames))
+    store = footage.open_store()
+    score, moments = _stream(entry, footage, store), itertools.cycle(range(store[footage.clip].frames))
+    return lambda: score(next(moments))
+
+
+def _stream(entry: TimedScorer, footage: Footage, store: ClipStore) -> Callable[[int], torch.Tensor | None]:
+    """The path from file to score: gives the scores of frame t on the CPU; None for a frame without objects."""
+    scorer, frames = entry.scorer, store[footage.clip].frames
     nothing = np.zeros((0, 4), np.float32)
 
-    def call() -> object:
-        t = next(moments)
+    def score(t: int) -> torch.Tensor | None:
         window = store.window(footage.clip, window_indices(t, scorer.offsets, frames, "current"))
         if entry.detector is not None:
             entry.detector(store.frame(footage.clip, t))
@@ -173,7 +207,7 @@ def _stream_call(entry: TimedScorer, footage: Footage) -> Callable[[], object]:
             return None
         return scorer.scores(*scorer.inputs(window, found.boxes, found.class_probabilities)).cpu()
 
-    return call
+    return score
 
 
 def _measure(row: _Row, benchmark: Benchmark, *, warm_up: bool) -> None:
@@ -199,6 +233,40 @@ def _synchronise() -> None:
         torch.cuda.synchronize()
 
 
+def _parity(entry: TimedScorer, rows: Sequence[_Row], footage: Footage | None, max_seconds: float) -> Parity:
+    """Compare an entry with its reference: the same frames of the clip, evenly spread, as many as `max_seconds` allow.
+
+    A reference differs by nothing from itself. An entry without one beside it, or without a clip, is not compared.
+    """
+    if entry.scorer.precision == REFERENCE_PRECISION:
+        return Parity(0.0, 0.0, None)
+    streams = {row.entry: row for row in rows if row.scope == "end_to_end"}
+    reference = next((other for other in streams if _is_reference(other, entry)), None)
+    if reference is None or footage is None:
+        return Parity(None, None, None)
+    seconds = sum(float(np.median(streams[one].seconds)) for one in (entry, reference))
+    frames = footage.open_store()[footage.clip].frames
+    times = np.linspace(0, frames - 1, int(np.clip(max_seconds / seconds, 1, frames))).round().astype(int)
+    own, other = (_scores_at(times, one, footage) for one in (entry, reference))
+    labels = None if footage.labels is None else footage.labels[times]
+    auc_diff = None
+    if labels is not None and 0 < labels.sum() < len(labels):
+        auc_diff = float(roc_auc_score(labels, own) - roc_auc_score(labels, other))
+    return Parity(float(np.abs(own - other).max()), auc_diff, len(times))
+
+
+def _scores_at(times: np.ndarray, entry: TimedScorer, footage: Footage) -> np.ndarray:
+    """Scores float64 (len(times),) of a frame method at these frames of the clip, end to end."""
+    score = _stream(entry, footage, footage.open_store())
+    return np.concatenate([scores.numpy() for t in times if (scores := score(int(t))) is not None]).astype(np.float64)
+
+
+def _is_reference(other: TimedScorer, entry: TimedScorer) -> bool:
+    """Whether `other` is a frame method's reference for `entry`: the same method and variant in fp32."""
+    same = (other.method, other.variant) == (entry.method, entry.variant)
+    return same and other.scorer.precision == REFERENCE_PRECISION and not other.scorer.needs_boxes
+
+
 def _objects_of(row: _Row, footage: Footage | None) -> float | None:
     """Mean number of objects a frame that a row was timed on; None for frame methods."""
     if not row.entry.scorer.needs_boxes:
@@ -208,7 +276,9 @@ def _objects_of(row: _Row, footage: Footage | None) -> float | None:
     return float(np.mean([len(found.boxes) for found in footage.objects]))
 
 
-def _written(row: _Row, objects: float | None, *, height: int, width: int, device: str) -> dict[str, Any]:
+def _written(
+    row: _Row, parity: Parity, objects: float | None, *, height: int, width: int, device: str
+) -> dict[str, Any]:
     per_frame = np.array(row.seconds) / row.batch
     entry = row.entry
     return {
@@ -217,6 +287,7 @@ def _written(row: _Row, objects: float | None, *, height: int, width: int, devic
         "scope": row.scope,
         "engine": "eager",
         "precision": entry.scorer.precision,
+        "scored": entry.scored,
         "batch": row.batch,
         "device": device_name(device),
         "threads": torch.get_num_threads(),
@@ -228,8 +299,8 @@ def _written(row: _Row, objects: float | None, *, height: int, width: int, devic
         "iterations": len(row.seconds),
         "detector": entry.detector_name,
         "objects_per_frame": objects,
-        # There is one engine so far: nothing is compared with it, and 0 would say that something was.
-        "max_abs_score_diff": None,
-        "auc_diff": None,
+        "max_abs_score_diff": parity.score_diff,
+        "auc_diff": parity.auc_diff,
+        "compared_frames": parity.frames,
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "lightvad": version("lightvad")},
     }

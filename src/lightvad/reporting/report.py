@@ -150,15 +150,22 @@ def _speed_line(dataset: str, row: Any) -> dict[str, str]:
         "dataset": dataset,
         "method": str(row["method"]),
         "scope": SCOPES[row["scope"]],
-        "engine": f"{row['engine']}, {row['precision']}",
+        "engine": f"{row['engine']}, {row['precision']}" + ("" if row.get("scored", True) else " (reference)"),
         "batch": str(row["batch"]),
         "fps": rate(float(row["fps_median"])),
         "p50": f"{float(row['latency_ms_p50']):.2f}",
         "p95": f"{float(row['latency_ms_p95']):.2f}",
+        "score_diff": _difference(row.get("max_abs_score_diff"), ".2g"),
+        "auc_diff": _difference(row.get("auc_diff"), "+.4f"),
         "detector": str(row.get("detector") or "-"),
         "objects": f"{float(objects):.1f}" if objects else "-",
         "device": str(row["device"]),
     }
+
+
+def _difference(value: float | None, form: str) -> str:
+    """A difference from the reference for print; a bare 0 for no difference, a dash where nothing was compared."""
+    return "-" if value is None else format(value, form) if value else "0"
 
 
 def _record(root: Path, run: Run) -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ SpeedRow = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Timing:
-    """A method's baseline speed within one scope: the plain engine at batch 1.
+    """A method's speed within one scope, as it is scored, at batch 1.
 
     `row` is the line of `speed.json`, `fps` its median.
     """
@@ -60,10 +60,11 @@ def speed_rows(root: Path, run: Run) -> list[SpeedRow]:
 
 
 def timings(root: Path, rows: Sequence[TableRow], *, dataset: str, budget: str, seed: int) -> list[Timing]:
-    """The baseline speed of every method of `rows`, in each scope, in their order; empty where no row is timed.
+    """The speed of every method of `rows`, in each scope, in their order; empty where no row is timed.
 
-    The baseline is the first row of a method and scope at batch 1, eager, in the precision that the budget scores with;
-    a row that includes the detector is preferred, because an object method cannot run without one.
+    It is the row of a method and scope at batch 1 in the engine and precision that its scores are made in (`scored`):
+    so speed and accuracy are of one path, and an fp32 reference beside it is never taken. A row that includes the
+    detector is preferred, because an object method cannot run without one.
 
     Raises:
         LightvadError: a method or scope was not timed beside the others.
@@ -72,7 +73,8 @@ def timings(root: Path, rows: Sequence[TableRow], *, dataset: str, budget: str, 
     if timed is None:
         return []
     run = run_of(timed, dataset, budget, seed)
-    lines = speed_rows(root, run)
+    # Rows of before there were references lack the key.
+    lines = [line for line in speed_rows(root, run) if line.get("scored", True)]
     found = []
     for row in rows:
         variant = row.timed_as or row.variant

@@ -1,19 +1,27 @@
 """Speed and complexity of the path that is scored; a student's teachers are timed beside it in one process."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lightvad.artifacts.arrays import Resolution
 from lightvad.artifacts.documents import write_json
-from lightvad.artifacts.tables import BOXES, read_table
-from lightvad.config import Benchmark, Dataset, Detection, MotionRegions
+from lightvad.artifacts.tables import BOXES, LABELS, read_table
+from lightvad.config import Benchmark, Dataset, Detection, MethodSettings, MotionRegions
 from lightvad.detection.class_probabilities import read_class_probabilities
 from lightvad.detection.timing import TimedDetector, detector_for_timing
 from lightvad.evaluation.complexity import complexity
-from lightvad.evaluation.speed import Footage, FrameObjects, TimedScorer, time_scorers
+from lightvad.evaluation.speed import (
+    REFERENCE_PRECISION,
+    Footage,
+    FrameObjects,
+    TimedScorer,
+    time_scorers,
+)
 from lightvad.layout import Run, boxes_path, classes_path, clips_folder, raw_folder
-from lightvad.methods.protocol import Scorer, part_of
+from lightvad.methods.protocol import part_of
 from lightvad.project import Project
 from lightvad.resolution import settings_model, settings_of, teachers_of
 from lightvad.stages.jobs import Machine, needs_boxes
@@ -31,7 +39,7 @@ def run(project: Project, run: Run, machine: Machine) -> None:
     """Write `speed.json` (the run, and its teachers in the same process) and `complexity.json` of `run`.
 
     Raises:
-        LightvadError: weights, clips or boxes are missing.
+        LightvadError: weights, clips, labels or boxes are missing.
     """
     machine.apply()
     dataset, benchmark = project.dataset(run.dataset), project.budget(run.budget).benchmark
@@ -42,16 +50,19 @@ def run(project: Project, run: Run, machine: Machine) -> None:
     objects = _objects(project, run.dataset, clip.name, clip.frames) if with_boxes else []
     counted = benchmark.objects or max(1, round(float(np.mean([len(o.boxes) for o in objects])))) if objects else 0
     detector = _detector(project, dataset, benchmark, machine) if with_boxes else None
-    entries = []
+    entries: list[TimedScorer] = []
     for timed in runs:
-        scorer = part_of(timed.method, "scoring").scorer(
+        entries += _entries(
             settings_of(project, timed),
+            method=timed.method,
+            variant=timed.variant,
             frame_size=dataset.frame_size,
             resolutions=dataset.map_resolutions,
             weights=project.root / timed.folder / "model.safetensors",
             device=machine.device,
+            detector=detector,
+            objects=counted,
         )
-        entries.append(_entry(timed.method, timed.variant, scorer, detector, counted))
     height, width = dataset.frame_size
     frame_bytes = clip.height * clip.width * 3
     rows = time_scorers(
@@ -60,6 +71,7 @@ def run(project: Project, run: Run, machine: Machine) -> None:
             lambda: ClipStore(project.root / clips_folder(run.dataset), cache_bytes=CACHED_FRAMES * frame_bytes),
             clip.name,
             objects,
+            _labels(project, run.dataset, clip.name),
         ),
         height=height,
         width=width,
@@ -67,10 +79,11 @@ def run(project: Project, run: Run, machine: Machine) -> None:
         device=machine.device,
     )
     write_json(project.root / run.folder / "speed.json", rows)
-    own, *others = [_complexity(entry, height=height, width=width, detector=detector) for entry in entries]
+    scored = [entry for entry in entries if entry.scored]
+    own, *others = [_complexity(entry, height=height, width=width, detector=detector) for entry in scored]
     teachers = [
         {"method": entry.method, "variant": entry.variant, **content}
-        for entry, content in zip(entries[1:], others, strict=True)
+        for entry, content in zip(scored[1:], others, strict=True)
     ]
     write_json(project.root / run.folder / "complexity.json", {**own, "teachers": teachers} if teachers else own)
 
@@ -95,25 +108,59 @@ def run_without_data(
     settings = project.method_settings(
         settings_model(method), method=method, variant=variant, dataset="(none)", budget=budget
     )
-    scorer = part_of(method, "scoring").scorer(
-        settings, frame_size=(height, width), resolutions=RESOLUTIONS, weights=None, device=machine.device
-    )
     detector = None
-    if scorer.needs_boxes:
+    if needs_boxes(project, method):
         detection = Detection(backend="motion", motion=MotionRegions()).model_copy(update={"backend": "import"})
         detector = detector_for_timing(
             detection, stand_in=benchmark.detector, raw=Path(), folder=out.parent, device=machine.device
         )
-    entry = _entry(method, variant, scorer, detector, benchmark.objects or OBJECTS)
-    rows = time_scorers([entry], footage=None, height=height, width=width, benchmark=benchmark, device=machine.device)
-    content = _complexity(entry, height=height, width=width, detector=detector)
+    entries = _entries(
+        settings,
+        method=method,
+        variant=variant,
+        frame_size=(height, width),
+        resolutions=RESOLUTIONS,
+        weights=None,
+        device=machine.device,
+        detector=detector,
+        objects=benchmark.objects or OBJECTS,
+    )
+    rows = time_scorers(entries, footage=None, height=height, width=width, benchmark=benchmark, device=machine.device)
+    content = _complexity(entries[-1], height=height, width=width, detector=detector)
     write_json(out, {"speed": rows, "complexity": content})
 
 
-def _entry(method: str, variant: str, scorer: Scorer, detector: TimedDetector | None, objects: int) -> TimedScorer:
-    if not scorer.needs_boxes or detector is None:
-        return TimedScorer(method, variant, scorer)
-    return TimedScorer(method, variant, scorer, detector.boxes, detector.name, objects)
+def _entries(
+    settings: MethodSettings,
+    *,
+    method: str,
+    variant: str,
+    frame_size: tuple[int, int],
+    resolutions: tuple[Resolution, ...],
+    weights: Path | None,
+    device: str,
+    detector: TimedDetector | None,
+    objects: int,
+) -> list[TimedScorer]:
+    """The path that is scored; before it the same path in fp32, where a frame method is scored in another precision.
+
+    An object method is timed as it is scored and no other way: a frame takes it seconds, with its detector.
+    """
+    make = partial(
+        part_of(method, "scoring").scorer,
+        frame_size=frame_size,
+        resolutions=resolutions,
+        weights=weights,
+        device=device,
+    )
+    scorer = make(settings)
+    if scorer.needs_boxes and detector is not None:
+        return [TimedScorer(method, variant, scorer, detector.boxes, detector.name, objects)]
+    entries = [TimedScorer(method, variant, scorer)]
+    if scorer.precision != REFERENCE_PRECISION:
+        reference = make(settings.scored_in(REFERENCE_PRECISION))
+        entries.insert(0, TimedScorer(method, variant, reference, scored=False))
+    return entries
 
 
 def _detector(project: Project, dataset: Dataset, benchmark: Benchmark, machine: Machine) -> TimedDetector:
@@ -125,6 +172,12 @@ def _detector(project: Project, dataset: Dataset, benchmark: Benchmark, machine:
         device=machine.device,
         root=project.root,
     )
+
+
+def _labels(project: Project, dataset: str, clip: str) -> np.ndarray:
+    """Ground truth of every frame of a clip, int8 (T,)."""
+    labels = read_table(project.root / clips_folder(dataset) / "labels.parquet", LABELS)
+    return labels[labels["clip"] == clip].sort_values("frame")["label"].to_numpy(np.int8)
 
 
 def _objects(project: Project, dataset: str, clip: str, frames: int) -> list[FrameObjects]:

@@ -1,0 +1,110 @@
+"""The benchmark's rows and documents, from a tiny run on disk and without data. No test asserts a time."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from lightvad.artifacts.documents import read_json
+from lightvad.artifacts.tables import INDEX, LABELS, write_table
+from lightvad.artifacts.weights import write_weights
+from lightvad.errors import LightvadError
+from lightvad.layout import Run, clips_folder
+from lightvad.methods.fast_aed.model import AutoEncoder
+from lightvad.project import Project
+from lightvad.resolution import settings_of
+from lightvad.stages import benchmark
+from lightvad.stages.jobs import Machine
+from lightvad.video.clips import Clip, index_of, write_zip_clip
+
+RUN = Run("plaza", "quick", "fast_aed", "default", 0)
+HEIGHT, WIDTH, FRAMES = 48, 64, 12
+SMALL = (
+    "datasets.plaza.frame_size=[48, 64]",
+    "budgets.quick.benchmark={warmup: 0, iterations: 2, rounds: 1, batches: [1]}",
+    "methods.fast_aed.settings.network={blocks: 1, heads: 1}",
+)
+RECONSTRUCTION = (
+    "methods.fast_aed.settings.teachers=[]",
+    "methods.fast_aed.settings.distillation=false",
+    "methods.fast_aed.settings.adversarial.discriminators=none",
+)
+"""The auto-encoder's error is the score: a run without teachers."""
+BF16, FP32 = "bf16-mixed", "32-true"
+
+
+@pytest.fixture
+def project(tmp_path: Path, repository: Path) -> Project:
+    """A student with random weights, one clip of noise whose middle is abnormal."""
+    (tmp_path / "config").symlink_to(repository / "config")
+    project = Project(tmp_path, (*SMALL, *RECONSTRUCTION))
+    noise = np.random.default_rng(0)
+    images = [
+        (f"{t:03}.png", cv2.imencode(".png", noise.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8))[1].tobytes())
+        for t in range(FRAMES)
+    ]
+    clips = tmp_path / clips_folder("plaza")
+    write_zip_clip(clips / "test" / "test_01.zip", images)
+    write_table(
+        clips / "index.parquet", index_of([Clip("test_01", "test", FRAMES, HEIGHT, WIDTH, 10.0, "noise")]), INDEX
+    )
+    labels = np.isin(np.arange(FRAMES), [5, 6, 7]).astype(np.int8)
+    table = pd.DataFrame({"clip": "test_01", "frame": np.arange(FRAMES), "label": labels})
+    write_table(clips / "labels.parquet", table.sample(frac=1, random_state=0), LABELS)
+    settings = settings_of(project, RUN)
+    weights = AutoEncoder(settings.network, settings.autoencoder).state_dict()  # type: ignore[attr-defined]
+    write_weights(tmp_path / RUN.folder / "model.safetensors", weights, {"method": "fast_aed"})
+    return project
+
+
+def rows_of(project: Project) -> list[dict]:
+    benchmark.run(project, RUN, Machine("cpu", 1))
+    return read_json(project.root / RUN.folder / "speed.json")
+
+
+def test_a_run_scored_in_bf16_is_timed_beside_fp32_of_the_same_weights(project: Project) -> None:
+    rows = rows_of(project)
+    assert [(row["scope"], row["precision"], row["scored"]) for row in rows] == [
+        ("model", FP32, False),
+        ("model", BF16, True),
+        ("end_to_end", FP32, False),
+        ("end_to_end", BF16, True),
+    ]
+    for row in rows:
+        assert row["compared_frames"] == (FRAMES if row["scored"] else None)
+        assert isinstance(row["auc_diff"], float)
+    # Other random weights would differ by as much as the scores themselves; the same ones by rounding.
+    assert 0 < rows[1]["max_abs_score_diff"] < 0.02
+    complexity = read_json(project.root / RUN.folder / "complexity.json")
+    assert complexity["input"] == [9, HEIGHT, WIDTH]
+    assert "teachers" not in complexity, "the reference is no teacher"
+
+
+def test_a_run_scored_in_fp32_is_its_own_reference(project: Project) -> None:
+    exact = Project(project.root, (*project.overrides, f"methods.fast_aed.settings.score_precision={FP32}"))
+    rows = rows_of(exact)
+    assert [(row["scope"], row["precision"], row["scored"]) for row in rows] == [
+        ("model", FP32, True),
+        ("end_to_end", FP32, True),
+    ]
+    assert {(row["max_abs_score_diff"], row["auc_diff"]) for row in rows} == {(0, 0)}
+
+
+def test_labels_are_an_input(project: Project) -> None:
+    (project.root / clips_folder("plaza") / "labels.parquet").unlink()
+    with pytest.raises(LightvadError, match=r"labels\.parquet: missing"):
+        rows_of(project)
+
+
+def test_without_data_both_precisions_are_timed_and_nothing_is_compared(repository: Path, tmp_path: Path) -> None:
+    benchmark.run_without_data(
+        Project(repository, SMALL), method="fast_aed", variant="default", height=HEIGHT, width=WIDTH, budget="quick",
+        machine=Machine("cpu", 1), out=tmp_path / "speed.json",
+    )  # fmt: skip
+    rows = read_json(tmp_path / "speed.json")["speed"]
+    assert [(row["precision"], row["scored"], row["max_abs_score_diff"]) for row in rows] == [
+        (FP32, False, 0),
+        (BF16, True, None),
+    ]
