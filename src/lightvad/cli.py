@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -71,16 +71,23 @@ def _project(root: Path, overrides: list[str] | None) -> Project:
 def fetch(
     dataset: DatasetOption,
     mirror: Annotated[str | None, typer.Option(help="Folder or URL that holds the files, e.g. ../shared/data.")] = None,
+    only: Annotated[
+        Literal["clips", "detection"] | None, typer.Option(help="One part of the files; default: both.")
+    ] = None,
+    backend: Annotated[
+        Literal["ultralytics", "import", "motion"] | None,
+        typer.Option(help="Whose files detection needs; default: as configured."),
+    ] = None,
     root: RootOption = Path(),
     overrides: SetOption = None,
 ) -> None:
     """Fetch a dataset's files from its publisher or a mirror; every byte is checked against its sha256.
 
-    Writes data/raw/DATASET/ and fetched.json, which names each file, its size and its sha256.
+    Writes data/raw/DATASET/, fetched.json and (for detection) fetched-BACKEND.json: each file, its size and sha256.
     """
     from lightvad.stages import fetch as stage
 
-    stage.run(_project(root, overrides), dataset, mirror=mirror or None)
+    stage.run(_project(root, overrides), dataset, mirror=mirror or None, only=only, backend=backend)
 
 
 @app.command()

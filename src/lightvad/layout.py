@@ -45,6 +45,16 @@ def raw_folder(dataset: str) -> Path:
     return Path("data/raw", dataset)
 
 
+def fetched_path(dataset: str) -> Path:
+    """Which layout was fetched, and its files: what preparing depends on."""
+    return raw_folder(dataset) / "fetched.json"
+
+
+def fetched_for_detection_path(dataset: str, backend: str) -> Path:
+    """The files that one detection backend needs: no change of them makes preparing run again."""
+    return raw_folder(dataset) / f"fetched-{backend}.json"
+
+
 def clips_folder(dataset: str) -> Path:
     """The prepared clips, labels, masks and tracks."""
     return Path("data/clips", dataset)

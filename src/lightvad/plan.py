@@ -11,8 +11,9 @@ from lightvad.errors import LightvadError
 from lightvad.layout import (
     Run,
     clips_folder,
+    fetched_for_detection_path,
+    fetched_path,
     figures_folder,
-    raw_folder,
     report_path,
     tables_folder,
 )
@@ -51,12 +52,13 @@ class Plan:
             files += [str(path) for path in files_of(settings_model(method).__module__)]
         return sorted(set(files))
 
-    def dataset_inputs(self, stage: str, dataset: str) -> list[str]:
-        """What fetch, prepare and detect of a dataset read."""
+    def dataset_inputs(self, stage: str, dataset: str, backend: str | None = None) -> list[str]:
+        """What fetch, prepare and detect of a dataset read; `backend`: of detection, else the configured one."""
+        backend = backend or self.backend(dataset)
         inputs: list[Path] = {
             "fetch": [],
-            "prepare": [raw_folder(dataset) / "fetched.json"],
-            "detect": [raw_folder(dataset) / "fetched.json", clips_folder(dataset) / "index.parquet"],
+            "prepare": [fetched_path(dataset)],
+            "detect": [fetched_for_detection_path(dataset, backend), clips_folder(dataset) / "index.parquet"],
         }[stage]
         own = [f"lightvad.datasets.{dataset}"] if stage == "prepare" else []
         yolo = self.project.dataset(dataset).detection.ultralytics

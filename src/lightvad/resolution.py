@@ -66,13 +66,13 @@ def pretraining_of(project: Project, run: Run) -> Run | None:
     return owner
 
 
-def detection_sources(dataset: Dataset) -> list[Source]:
-    """The files from outside that the dataset's detection needs."""
+def detection_sources(dataset: Dataset, backend: str) -> list[Source]:
+    """The files from outside that the dataset's detection needs with a backend."""
     detection = dataset.detection
     sources: list[Source] = []
-    if detection.backend == "import" and detection.imported is not None:
+    if backend == "import" and detection.imported is not None:
         sources += [detection.imported.train, detection.imported.test]
-    if detection.backend == "ultralytics" and detection.ultralytics is not None and detection.ultralytics.weights:
+    if backend == "ultralytics" and detection.ultralytics is not None and detection.ultralytics.weights:
         sources.append(detection.ultralytics.weights)
     if detection.class_probabilities.onnx is not None:
         sources.append(detection.class_probabilities.onnx)
@@ -83,16 +83,18 @@ def _dump(model: Any) -> Any:
     return model.model_dump(mode="json")
 
 
-def _fetch(dataset: Dataset) -> dict[str, Any]:
-    layouts = {name: [_dump(source) for source in sources] for name, sources in dataset.layouts.items()}
-    return {"layouts": layouts, "detection": [_dump(source) for source in detection_sources(dataset)]}
+def _fetch(dataset: Dataset, backend: str | None) -> dict[str, Any]:
+    """Of the dataset's own files, or, with a backend, of those that detection needs."""
+    if backend is not None:
+        return {"detection": [_dump(source) for source in detection_sources(dataset, backend)]}
+    return _only(dataset, "layouts")
 
 
-def _prepare(dataset: Dataset) -> dict[str, Any]:
+def _prepare(dataset: Dataset, _: str | None) -> dict[str, Any]:
     return {**_only(dataset, "layouts", "generator", "clips", "frames", "fps")}
 
 
-def _detect(dataset: Dataset) -> dict[str, Any]:
+def _detect(dataset: Dataset, _: str | None) -> dict[str, Any]:
     return _only(dataset, "detection")
 
 
@@ -100,7 +102,7 @@ def _only(dataset: Dataset, *keys: str) -> dict[str, Any]:
     return dataset.model_dump(mode="json", include=set(keys))
 
 
-DATASET_STAGES: dict[str, Callable[[Dataset], dict[str, Any]]] = {
+DATASET_STAGES: dict[str, Callable[[Dataset, str | None], dict[str, Any]]] = {
     "fetch": _fetch,
     "prepare": _prepare,
     "detect": _detect,
@@ -117,9 +119,9 @@ RUN_STAGES: dict[str, tuple[str, ...]] = {
 """The keys of the dataset's file that each stage of a run reads."""
 
 
-def dataset_slice(project: Project, stage: str, dataset: str) -> dict[str, Any]:
-    """The configuration that a stage of a dataset (fetch, prepare, detect) reads."""
-    return DATASET_STAGES[stage](project.dataset(dataset))
+def dataset_slice(project: Project, stage: str, dataset: str, backend: str | None = None) -> dict[str, Any]:
+    """The configuration that a stage of a dataset (fetch, prepare, detect) reads; `backend`: of detection."""
+    return DATASET_STAGES[stage](project.dataset(dataset), backend)
 
 
 def run_slice(project: Project, stage: str, run: Run) -> dict[str, Any]:
@@ -135,9 +137,9 @@ def run_slice(project: Project, stage: str, run: Run) -> dict[str, Any]:
     return content
 
 
-def dataset_digest(project: Project, stage: str, dataset: str) -> str:
+def dataset_digest(project: Project, stage: str, dataset: str, backend: str | None = None) -> str:
     """Digest of `dataset_slice`."""
-    return digest(dataset_slice(project, stage, dataset))
+    return digest(dataset_slice(project, stage, dataset, backend))
 
 
 def run_digest(project: Project, stage: str, run: Run) -> str:

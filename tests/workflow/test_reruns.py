@@ -56,6 +56,12 @@ def test_a_changed_lambda_reruns_no_teacher(finished: Checkout) -> None:
     assert not stages(jobs) & {"fetch", "prepare", "detect", "pretrain", "maps"}
 
 
+def test_another_detection_backend_detects_and_prepares_nothing_again(finished: Checkout) -> None:
+    jobs = finished.planned(small=(*SMALL, "datasets.plaza.detection.backend=ultralytics"))
+    assert "detect plaza" in jobs
+    assert "prepare plaza" not in jobs
+
+
 def test_an_edit_of_t2s_scoring_reruns_t2s_scores_and_not_t1(finished: Checkout) -> None:
     scoring = "src/lightvad/methods/ssmtl/scoring.py"
     with edited(finished, scoring, '"""', '"""Edited by a test. '):

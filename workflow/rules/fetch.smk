@@ -1,3 +1,5 @@
+# Two rules, one stage: the dataset's own files, and those of a detection backend. What is prepared from the first does
+# not depend on the second, so another backend prepares no clip again.
 rule fetch:
     input:
         dataset_inputs_of("fetch"),
@@ -9,4 +11,19 @@ rule fetch:
     params:
         config=dataset_digest_of("fetch"),
     shell:
-        "{LIGHTVAD} fetch --dataset {wildcards.dataset} {MIRROR} {SET} 2>&1 | tee {log}"
+        "{LIGHTVAD} fetch --dataset {wildcards.dataset} --only clips {MIRROR} {SET} 2>&1 | tee {log}"
+
+
+rule fetch_detection:
+    input:
+        dataset_inputs_of("fetch"),
+    output:
+        "data/raw/{dataset}/fetched-{backend}.json",
+    log:
+        "logs/{dataset}/fetch-{backend}.log",
+    retries: 1
+    params:
+        config=dataset_digest_of("fetch"),
+    shell:
+        "{LIGHTVAD} fetch --dataset {wildcards.dataset} --only detection --backend {wildcards.backend}"
+        " {MIRROR} {SET} 2>&1 | tee {log}"

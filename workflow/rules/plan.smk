@@ -76,11 +76,15 @@ def digest_of(stage):
 
 
 def dataset_inputs_of(stage):
-    return lambda wildcards: PLAN.dataset_inputs(stage, wildcards.dataset)
+    return lambda wildcards: PLAN.dataset_inputs(
+        stage, wildcards.dataset, wildcards.get("backend")
+    )
 
 
 def dataset_digest_of(stage):
-    return lambda wildcards: dataset_digest(PROJECT, stage, wildcards.dataset)
+    return lambda wildcards: dataset_digest(
+        PROJECT, stage, wildcards.dataset, wildcards.get("backend")
+    )
 
 
 def result_inputs_of(kind):

@@ -8,10 +8,10 @@ import importlib
 from pathlib import Path
 
 from lightvad.config import Dataset
-from lightvad.datasets.fetching import fetch
+from lightvad.datasets.fetching import fetch, fetch_for_detection
 from lightvad.errors import LightvadError
 
-__all__ = ["fetch", "prepare"]
+__all__ = ["fetch", "fetch_for_detection", "prepare"]
 
 
 def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:

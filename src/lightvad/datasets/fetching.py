@@ -6,6 +6,7 @@ import urllib.request
 from collections.abc import Generator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pooch
@@ -24,14 +25,13 @@ MIB = 2**20
 Layouts = Mapping[str, Sequence[Source]]
 
 
-def fetch(dataset: Dataset, *, root: Path, mirror: str | None, extra: Sequence[Source]) -> None:
-    """Bring the files of one layout of `dataset`, and `extra` files, under `root`; write `root`/fetched.json last.
+def fetch(dataset: Dataset, *, root: Path, mirror: str | None) -> None:
+    """Bring the files of one layout of `dataset` under `root`; write `root`/fetched.json last.
 
     Args:
         dataset: its layouts are tried in order; a generated dataset has none and needs no files of its own.
         root: `data/raw/DATASET`.
         mirror: a folder, a `file://` address or an http(s) address in front of every file's name; None: the publishers.
-        extra: files that detection needs: imported boxes, ONNX networks, weights.
 
     Raises:
         LightvadError: a file cannot be had, or its size or sha256 is wrong.
@@ -40,11 +40,34 @@ def fetch(dataset: Dataset, *, root: Path, mirror: str | None, extra: Sequence[S
     if dataset.generator is None:
         layout = choose_layout(dataset.layouts, mirror, destination=root)
         sources = tuple(dataset.layouts[layout])
-    wanted = list(dict.fromkeys([*sources, *extra]))
-    fetch_sources(wanted, destination=root, mirror=mirror)
-    files = [source.model_dump(include={"file", "size", "sha256"}) for source in wanted]
+    files = _fetched(sources, root, mirror)
     write_json(root / "fetched.json", {"layout": layout, "files": files})
-    say(f"fetch {dataset.name}: layout {layout}, {len(wanted)} files, all sha256 right")
+    say(f"fetch {dataset.name}: layout {layout}, {len(files)} files, all sha256 right")
+
+
+def fetch_for_detection(sources: Sequence[Source], *, what: str, root: Path, mirror: str | None, listed: Path) -> None:
+    """Bring the files that a detection backend needs under `root`; write the list `listed` last, also if it is empty.
+
+    Args:
+        sources: imported boxes, ONNX networks, weights.
+        what: dataset and backend, for the line that is said.
+        root: `data/raw/DATASET`.
+        mirror: as in `fetch`.
+        listed: `root`/fetched-BACKEND.json.
+
+    Raises:
+        LightvadError: a file cannot be had, or its size or sha256 is wrong.
+    """
+    files = _fetched(sources, root, mirror)
+    write_json(listed, {"files": files})
+    say(f"fetch {what}: {len(files)} files, all sha256 right")
+
+
+def _fetched(sources: Sequence[Source], root: Path, mirror: str | None) -> list[dict[str, Any]]:
+    """Fetch every file once; what the list of fetched files says of each."""
+    wanted = list(dict.fromkeys(sources))
+    fetch_sources(wanted, destination=root, mirror=mirror)
+    return [source.model_dump(include={"file", "size", "sha256"}) for source in wanted]
 
 
 def fetched_files(dataset: Dataset, raw: Path) -> tuple[str, list[Path]]:

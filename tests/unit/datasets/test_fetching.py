@@ -13,7 +13,7 @@ import pytest
 from lightvad.artifacts.documents import read_json
 from lightvad.config import Dataset, Source
 from lightvad.datasets import fetching
-from lightvad.datasets.fetching import choose_layout, fetch, fetch_sources, fetched_files
+from lightvad.datasets.fetching import choose_layout, fetch, fetch_for_detection, fetch_sources, fetched_files
 from lightvad.errors import LightvadError
 
 CONTENT = {"ped2/frames.tar": b"frames" * 1000, "ped2/masks.npz": b"masks", "boxes/boxes.npz": b"boxes" * 10}
@@ -176,31 +176,41 @@ def test_a_layout_that_is_already_complete_is_kept(tmp_path: Path, mirror: Path)
 
 def test_fetch_says_last_what_it_fetched(tmp_path: Path, mirror: Path) -> None:
     spec = dataset(jpeg=(source("ped2/frames.tar"), source("ped2/masks.npz")))
-    boxes = source("boxes/boxes.npz")
+    wrong = source("ped2/masks.npz", sha256="0" * 64)
     with pytest.raises(LightvadError, match="sha256"):
-        fetch(spec, root=tmp_path, mirror=str(mirror), extra=[boxes.model_copy(update={"sha256": "0" * 64})])
+        fetch(dataset(jpeg=(source("ped2/frames.tar"), wrong)), root=tmp_path, mirror=str(mirror))
     assert not (tmp_path / "fetched.json").exists()
-    fetch(spec, root=tmp_path, mirror=str(mirror), extra=[boxes])
+    fetch(spec, root=tmp_path, mirror=str(mirror))
     told = read_json(tmp_path / "fetched.json")
     assert told["layout"] == "jpeg"
-    assert [entry["file"] for entry in told["files"]] == list(CONTENT)
+    assert [entry["file"] for entry in told["files"]] == ["ped2/frames.tar", "ped2/masks.npz"]
     assert all(set(entry) == {"file", "size", "sha256"} for entry in told["files"])
     assert fetched_files(spec, tmp_path) == ("jpeg", [tmp_path / "ped2/frames.tar", tmp_path / "ped2/masks.npz"])
 
 
-def test_a_generated_dataset_fetches_only_what_detection_needs(tmp_path: Path, mirror: Path) -> None:
+def test_a_generated_dataset_fetches_nothing(tmp_path: Path) -> None:
     spec = dataset().model_copy(update={"generator": {"seed": 0}})
-    fetch(spec, root=tmp_path / "a", mirror=None, extra=[])
-    assert read_json(tmp_path / "a/fetched.json") == {"layout": "generated", "files": []}
-    fetch(spec, root=tmp_path / "b", mirror=str(mirror), extra=[source("boxes/boxes.npz")])
-    assert files_under(tmp_path / "b") == {"boxes/boxes.npz", "fetched.json"}
+    fetch(spec, root=tmp_path, mirror=None)
+    assert read_json(tmp_path / "fetched.json") == {"layout": "generated", "files": []}
+    assert files_under(tmp_path) == {"fetched.json"}
+
+
+def test_the_files_of_detection_have_a_list_of_their_own_written_last(tmp_path: Path, mirror: Path) -> None:
+    boxes, listed = source("boxes/boxes.npz"), tmp_path / "raw" / "fetched-import.json"
+    where = {"what": "ped2, detection by import", "root": tmp_path / "raw", "mirror": str(mirror), "listed": listed}
+    with pytest.raises(LightvadError, match="sha256"):
+        fetch_for_detection([boxes.model_copy(update={"sha256": "0" * 64})], **where)
+    assert not listed.exists()
+    fetch_for_detection([boxes, boxes], **where)
+    assert read_json(listed) == {"files": [boxes.model_dump(include={"file", "size", "sha256"})]}
+    assert files_under(tmp_path / "raw") == {"boxes/boxes.npz", "fetched-import.json"}
 
 
 def test_what_was_fetched_is_checked_again_before_use(tmp_path: Path, mirror: Path) -> None:
     spec = dataset(jpeg=(source("ped2/masks.npz"),))
     with pytest.raises(LightvadError, match=r"fetched\.json: missing"):
         fetched_files(spec, tmp_path)
-    fetch(spec, root=tmp_path, mirror=str(mirror), extra=[])
+    fetch(spec, root=tmp_path, mirror=str(mirror))
     with pytest.raises(LightvadError, match=r"layout 'jpeg' is not in config/datasets/ped2\.yaml \(other\)"):
         fetched_files(dataset(other=(source("ped2/masks.npz"),)), tmp_path)
     (tmp_path / "ped2/masks.npz").write_bytes(b"other")

@@ -136,7 +136,7 @@ def tiny(tmp_path: Path, layout: str, files: Files, **changes: object) -> tuple[
             "detection": {"backend": "motion"}, "map_resolutions": (4,), **changes,
         }
     )  # fmt: skip
-    fetch(spec, root=tmp_path / "raw", mirror=str(tmp_path / "mirror"), extra=[])
+    fetch(spec, root=tmp_path / "raw", mirror=str(tmp_path / "mirror"))
     return spec, tmp_path / "raw", tmp_path / "clips"
 
 
@@ -329,7 +329,7 @@ def test_a_dataset_without_a_module_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_real_ped2_has_the_published_counts_and_labels(tmp_path: Path, repository: Path, shared_data: Path) -> None:
     spec = Project(repository).dataset("ped2")
-    fetch(spec, root=tmp_path / "raw", mirror=str(shared_data), extra=[])
+    fetch(spec, root=tmp_path / "raw", mirror=str(shared_data))
     prepare(spec, raw=tmp_path / "raw", root=tmp_path / "clips")
     store = ClipStore(tmp_path / "clips")
     train = [120, 150, 150, 180, 180, 150, 150, 120, 180, 180, 180, 180, 180, 150, 150, 150]
