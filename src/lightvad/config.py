@@ -73,6 +73,10 @@ class ClassProbabilities(Settings):
         return self
 
 
+SECTION_OF_BACKEND = {"ultralytics": "ultralytics", "import": "imported", "motion": "motion"}
+"""The key of `detection` that each backend reads (`import` is no name for an attribute)."""
+
+
 class Detection(Settings):
     """Where the boxes of a dataset come from."""
 
@@ -84,9 +88,8 @@ class Detection(Settings):
 
     @model_validator(mode="after")
     def _backend_is_configured(self) -> "Detection":
-        section = {"ultralytics": self.ultralytics, "import": self.imported, "motion": self.motion}[self.backend]
-        if section is None:
-            name = "imported" if self.backend == "import" else self.backend
+        name = SECTION_OF_BACKEND[self.backend]
+        if getattr(self, name) is None:
             message = f"`backend: {self.backend}` needs its section `{name}`"
             raise ValueError(message)
         return self

@@ -62,7 +62,7 @@ class Plan:
         }[stage]
         own = [f"lightvad.datasets.{dataset}"] if stage == "prepare" else []
         yolo = self.project.dataset(dataset).detection.ultralytics
-        if stage == "detect" and yolo is not None and yolo.architecture is not None:
+        if stage == "detect" and backend == "ultralytics" and yolo is not None and yolo.architecture is not None:
             inputs.append(Path(yolo.architecture))
         return [str(path) for path in inputs] + [str(path) for path in files_of(*stage_modules(stage), *own)]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lightvad.config import Dataset, MethodSettings, Source
+from lightvad.config import SECTION_OF_BACKEND, Dataset, Detection, MethodSettings, Source
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, boxes_path, classes_path, clips_folder
 from lightvad.project import Project, digest
@@ -66,6 +66,14 @@ def pretraining_of(project: Project, run: Run) -> Run | None:
     return owner
 
 
+def detection_by(dataset: Dataset, backend: str | None) -> Detection:
+    """The dataset's section `detection` with `backend` in place of the configured one (None: as configured).
+
+    Whether the backend's own section is there is not checked: whoever runs it does.
+    """
+    return dataset.detection if backend is None else dataset.detection.model_copy(update={"backend": backend})
+
+
 def detection_sources(dataset: Dataset, backend: str) -> list[Source]:
     """The files from outside that the dataset's detection needs with a backend."""
     detection = dataset.detection
@@ -94,8 +102,15 @@ def _prepare(dataset: Dataset, _: str | None) -> dict[str, Any]:
     return {**_only(dataset, "layouts", "generator", "clips", "frames", "fps")}
 
 
-def _detect(dataset: Dataset, _: str | None) -> dict[str, Any]:
-    return _only(dataset, "detection")
+def _detect(dataset: Dataset, backend: str | None) -> dict[str, Any]:
+    """The section of the backend and what the source of the class probabilities reads: no other backend's keys."""
+    detection = detection_by(dataset, backend)
+    classes = detection.class_probabilities
+    return {
+        "backend": detection.backend,
+        "section": detection.model_dump(mode="json")[SECTION_OF_BACKEND[detection.backend]],
+        "class_probabilities": _dump(classes) if classes.source == "onnx" else classes.source,
+    }
 
 
 def _only(dataset: Dataset, *keys: str) -> dict[str, Any]:

@@ -67,3 +67,45 @@ def test_fetch_writes_the_lists_that_were_asked_for(
     folder = tmp_path / "data" / "raw" / "plaza"
     assert {path.name for path in folder.iterdir()} == written
     assert all(read_json(path)["files"] == [] for path in folder.iterdir())
+
+
+ONNX = "{file: a.onnx, size: 1, sha256: '" + "0" * 64 + "'}"
+
+
+@pytest.mark.parametrize(
+    ("override", "changed"),
+    [
+        ("motion.threshold=11", {"motion"}),
+        ("ultralytics.confidence=0.4", {"ultralytics"}),
+        ("imported.test.size=1", {"import"}),
+        ("backend=motion", set()),
+        ("class_probabilities.tiles=3", {"ultralytics", "import", "motion"}),
+        ("class_probabilities={source: none, onnx: null}", {"ultralytics", "import", "motion"}),
+    ],
+)
+def test_a_key_of_detection_detects_again_with_the_backends_that_read_it_and_with_no_other(
+    repository: Path, override: str, changed: set[str]
+) -> None:
+    yolo = f"datasets.ped2.detection.ultralytics={{weights: {ONNX}}}"
+    before = Project(repository, (yolo,))
+    after = Project(repository, (yolo, f"datasets.ped2.detection.{override}"))
+    found = {
+        b for b in BACKENDS if dataset_digest(before, "detect", "ped2", b) != dataset_digest(after, "detect", "ped2", b)
+    }
+    assert found == changed
+    configured = dataset_digest(after, "detect", "ped2")
+    assert configured == dataset_digest(after, "detect", "ped2", after.dataset("ped2").detection.backend)
+
+
+def test_tiles_are_read_by_an_onnx_source_alone(repository: Path) -> None:
+    before = Project(repository)
+    after = Project(repository, ("datasets.plaza.detection.class_probabilities.tiles=3",))
+    assert dataset_digest(before, "detect", "plaza") == dataset_digest(after, "detect", "plaza")
+
+
+@pytest.mark.parametrize(("backend", "reads"), [("ultralytics", True), ("motion", False), (None, True)])
+def test_the_detectors_architecture_is_an_input_of_its_own_backend(
+    repository: Path, backend: str | None, reads: bool
+) -> None:
+    inputs = Plan(Project(repository)).dataset_inputs("detect", "plaza", backend)
+    assert ("config/detectors/yolo_plaza.yaml" in inputs) == reads

@@ -4,6 +4,7 @@ from lightvad.config import Detection
 from lightvad.detection import detect
 from lightvad.layout import boxes_path, classes_path, clips_folder, raw_folder
 from lightvad.project import Project, parsed
+from lightvad.resolution import detection_by
 from lightvad.stages.jobs import Machine
 from lightvad.video.clips import ClipStore
 
@@ -24,9 +25,9 @@ def run(project: Project, dataset: str, machine: Machine, *, backend: str | None
     machine.apply()
     spec = project.dataset(dataset)
     name = backend or spec.detection.backend
-    chosen = {**spec.detection.model_dump(), "backend": name}
+    chosen = detection_by(spec, backend)
     detect(
-        parsed(Detection, chosen, f"config/datasets/{dataset}.yaml: detection"),
+        parsed(Detection, chosen.model_dump(), f"config/datasets/{dataset}.yaml: detection"),
         dataset=dataset,
         clips=ClipStore(project.root / clips_folder(dataset)),
         raw=project.root / raw_folder(dataset),
