@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lightvad.config import SECTION_OF_BACKEND, Dataset, Detection, MethodSettings, Source
+from lightvad.config import SECTION_OF_BACKEND, ClassProbabilities, Dataset, Detection, MethodSettings, Source
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, boxes_path, classes_path, clips_folder
 from lightvad.project import Project, digest
@@ -69,9 +69,16 @@ def pretraining_of(project: Project, run: Run) -> Run | None:
 def detection_by(dataset: Dataset, backend: str | None) -> Detection:
     """The dataset's section `detection` with `backend` in place of the configured one (None: as configured).
 
-    Whether the backend's own section is there is not checked: whoever runs it does.
+    Where the configured detector gives the class probabilities and a backend that knows no classes is asked for in its
+    place, its boxes have none. Whether the backend's own section is there is not checked: whoever runs it does.
     """
-    return dataset.detection if backend is None else dataset.detection.model_copy(update={"backend": backend})
+    detection = dataset.detection
+    if backend is None or backend == detection.backend:
+        return detection
+    changes: dict[str, Any] = {"backend": backend}
+    if detection.class_probabilities.source == "backend" and backend != "ultralytics":
+        changes["class_probabilities"] = ClassProbabilities()
+    return detection.model_copy(update=changes)
 
 
 def detection_sources(dataset: Dataset, backend: str) -> list[Source]:

@@ -59,7 +59,8 @@ def detect(
     if classes.source == "backend" and detection.backend != "ultralytics":
         message = (
             f"config/datasets/{dataset}.yaml: detection.class_probabilities.source: `backend` needs "
-            f"`backend: ultralytics`, {detection.backend} boxes have no classes; use `onnx` or `none`"
+            f"`backend: ultralytics`, {detection.backend} boxes have no classes; use `onnx`, or "
+            f"--set datasets.{dataset}.detection.class_probabilities.source=none"
         )
         raise LightvadError(message)
     what = f"{dataset} {detection.backend} boxes"

@@ -3,6 +3,7 @@
 from lightvad.config import Detection
 from lightvad.detection import detect
 from lightvad.layout import boxes_path, classes_path, clips_folder, raw_folder
+from lightvad.progress import say
 from lightvad.project import Project, parsed
 from lightvad.resolution import detection_by
 from lightvad.stages.jobs import Machine
@@ -16,7 +17,7 @@ def run(project: Project, dataset: str, machine: Machine, *, backend: str | None
         project: the configuration.
         dataset: name of the dataset.
         machine: device and threads.
-        backend: overrides the configured backend.
+        backend: overrides the configured backend; class probabilities that only the configured one has are left out.
         seed: of a detector that is trained here.
 
     Raises:
@@ -26,6 +27,8 @@ def run(project: Project, dataset: str, machine: Machine, *, backend: str | None
     spec = project.dataset(dataset)
     name = backend or spec.detection.backend
     chosen = detection_by(spec, backend)
+    if chosen.class_probabilities != spec.detection.class_probabilities:
+        say(f"{dataset} {name} boxes: no class probabilities, since {name} knows no classes")
     detect(
         parsed(Detection, chosen.model_dump(), f"config/datasets/{dataset}.yaml: detection"),
         dataset=dataset,
