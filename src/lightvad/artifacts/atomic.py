@@ -1,12 +1,16 @@
 """Files appear whole or not at all: temporary file in the same folder, fsync, `os.replace`."""
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from lightvad.errors import LightvadError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Errors that only writing can raise."""
 
 
 @contextlib.contextmanager
@@ -17,7 +21,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix of `path`, for libraries that choose a format by it.
 
     Raises:
-        LightvadError: the folder cannot be written or the disk is full.
+        LightvadError: the folder cannot be written, the disk is full, or the block could not read another file.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +32,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise LightvadError(message) from error
     temporary = Path(name)
     try:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            raise LightvadError(_reason(error, path, temporary)) from error
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
@@ -38,6 +45,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise LightvadError(message) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _reason(error: OSError, path: Path, temporary: Path) -> str:
+    """What an error inside the block was about, in one line: a full disk, this file, another one, or it is not known.
+
+    A full disk may carry the name of the file that was copied from, so it is looked for first.
+    """
+    why = error.strerror or str(error)
+    if error.errno in NO_ROOM or error.filename in (str(temporary), temporary):
+        return f"{path}: cannot be written ({why}); free disk space and run again"
+    if error.filename is not None:
+        return f"{error.filename}: {why}; {path} was being made from it and was not written"
+    return f"{path}: not written ({why}): what it is made from could not be read, or it could not be written"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

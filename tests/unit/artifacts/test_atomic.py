@@ -1,6 +1,8 @@
 """Files appear whole or not at all."""
 
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,3 +64,33 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(LightvadError, match="cannot be written"):
         write_text(tmp_path / "x.txt", "x")
+
+
+def test_an_input_that_cannot_be_read_is_named_and_the_disk_is_not_blamed(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.jpg"
+    with pytest.raises(LightvadError) as raised, atomic_path(tmp_path / "clip.zip") as temporary:
+        shutil.copyfile(gone, temporary)
+    assert str(raised.value).startswith(f"{gone}: No such file or directory; ")
+    assert "clip.zip was being made from it and was not written" in str(raised.value)
+    assert "written (" not in str(raised.value)
+    assert "disk" not in str(raised.value)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("number", "named", "said"),
+    [
+        # `shutil.copyfile` gives its error the name of the source, also where the destination is full.
+        (errno.ENOSPC, "source.tar", r"made\.bin: cannot be written \(No space left.*free disk space"),
+        (errno.EACCES, "temporary", r"made\.bin: cannot be written \(Permission denied"),
+        (errno.EACCES, "source.tar", r"source\.tar: Permission denied; .*made\.bin was being made from it"),
+        (errno.EIO, None, r"made\.bin: not written \(Input/output error\).*could not be read, or"),
+    ],
+)
+def test_an_error_is_about_the_file_that_it_names_unless_there_is_no_room(
+    tmp_path: Path, number: int, named: str | None, said: str
+) -> None:
+    with pytest.raises(LightvadError, match=said) as raised, atomic_path(tmp_path / "made.bin") as temporary:
+        raise OSError(number, os.strerror(number), temporary if named == "temporary" else named)
+    assert "\n" not in str(raised.value)
+    assert not list(tmp_path.iterdir())
