@@ -5,7 +5,7 @@ value re-runs evaluation and no training, and a changed lambda re-runs no teache
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,29 @@ def pretraining_of(project: Project, run: Run) -> Run | None:
         )
         raise LightvadError(message)
     return owner
+
+
+def shared_settings(project: Project, run: Run) -> dict[str, Any]:
+    """What a run's training and its scoring must agree in: dotted key -> value, as JSON.
+
+    It is what both stages read of the settings, whether or not a tensor's shape depends on it; for a frame method also
+    the size of a frame and the output maps. Precision may differ, and a file from outside may lie elsewhere: its sha256
+    counts.
+    """
+    settings, dataset = settings_of(project, run), project.dataset(run.dataset)
+    trained, scored = settings.for_stage("train"), settings.for_stage("score")
+    shared = {key: trained[key] for key in trained if key in scored and key != "precision"}
+    if project.method(run.method).level == "frame":
+        shared |= _only(dataset, "frame_size", "map_resolutions")
+    return {key: value for key, value in _leaves(shared) if key.rpartition(".")[2] not in ("file", "url")}
+
+
+def _leaves(content: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def detection_by(dataset: Dataset, backend: str | None) -> Detection:

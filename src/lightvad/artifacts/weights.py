@@ -29,14 +29,28 @@ def read_weights(path: Path, method: str | None = None) -> tuple[dict[str, torch
             metadata = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError) as error:
-        message = (
-            f"{path}: missing or not a safetensors file ({error}); run `lightvad train` again or fetch the weights"
-        )
-        raise LightvadError(message) from error
+        raise LightvadError(_unreadable(path, error)) from error
     if method is not None and metadata.get("method") != method:
         message = f"{path}: weights of method {metadata.get('method')!r}, not {method!r}; give the right file"
         raise LightvadError(message)
     return state, metadata
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read what the header of a safetensors file says of its weights, and none of them.
+
+    Raises:
+        LightvadError: the file is missing or is not safetensors.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise LightvadError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"{path}: missing or not a safetensors file ({error}); run `lightvad train` again or fetch the weights"
 
 
 def load_state(module: torch.nn.Module, state: Mapping[str, torch.Tensor], where: Path) -> None:

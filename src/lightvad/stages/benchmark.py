@@ -24,7 +24,7 @@ from lightvad.layout import Run, boxes_path, classes_path, clips_folder, raw_fol
 from lightvad.methods.protocol import part_of
 from lightvad.project import Project
 from lightvad.resolution import settings_model, settings_of, teachers_of
-from lightvad.stages.jobs import Machine, needs_boxes
+from lightvad.stages.jobs import Machine, check_weights, needs_boxes
 from lightvad.video.clips import ClipStore
 
 RESOLUTIONS = (1, 4, 16)
@@ -39,7 +39,7 @@ def run(project: Project, run: Run, machine: Machine) -> None:
     """Write `speed.json` (the run, and its teachers in the same process) and `complexity.json` of `run`.
 
     Raises:
-        LightvadError: weights, clips, labels or boxes are missing.
+        LightvadError: weights, clips, labels or boxes are missing, or weights are another run's.
     """
     machine.apply()
     dataset, benchmark = project.dataset(run.dataset), project.budget(run.budget).benchmark
@@ -52,6 +52,7 @@ def run(project: Project, run: Run, machine: Machine) -> None:
     detector = _detector(project, dataset, benchmark, machine) if with_boxes else None
     entries: list[TimedScorer] = []
     for timed in runs:
+        check_weights(project, timed)
         entries += _entries(
             settings_of(project, timed),
             method=timed.method,

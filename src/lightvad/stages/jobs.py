@@ -1,5 +1,6 @@
 """From a run's name to the `Job` that a method is handed, and the record that is kept of every stage."""
 
+import json
 import os
 import shlex
 from collections.abc import Iterator
@@ -13,11 +14,20 @@ import pandas as pd
 from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.records import recording
 from lightvad.artifacts.tables import BOXES, read_table
+from lightvad.artifacts.weights import read_metadata
+from lightvad.errors import LightvadError
 from lightvad.layout import Run, boxes_path, classes_path, clips_folder
 from lightvad.methods.protocol import Job, TeacherMaps
 from lightvad.modules import code_digest, stage_modules
 from lightvad.project import Project, digest
-from lightvad.resolution import pretraining_of, run_inputs, run_slice, settings_of, teachers_of
+from lightvad.resolution import (
+    pretraining_of,
+    run_inputs,
+    run_slice,
+    settings_of,
+    shared_settings,
+    teachers_of,
+)
 from lightvad.video.clips import Clip, ClipStore
 
 MACHINE_OPTIONS: dict[str, tuple[str, ...]] = {"maps": ("threads",), "evaluate": ()}
@@ -76,15 +86,6 @@ def job_of(project: Project, run: Run, stage: str, machine: Machine) -> Job:
         boxes = read_table(project.root / boxes_path(run.dataset, backend), BOXES)
         probabilities, _ = read_class_probabilities(project.root / classes_path(run.dataset, backend), boxes=len(boxes))
     owner = pretraining_of(project, run)
-    metadata = {
-        "method": run.method,
-        "variant": run.variant,
-        "dataset": run.dataset,
-        "budget": run.budget,
-        "seed": str(run.seed),
-        "config_digest": digest(run_slice(project, stage, run)),
-        "input_size": "x".join(str(side) for side in dataset.frame_size),
-    }
     return Job(
         what=f"{run.dataset} {run.method}/{run.variant} {stage}",
         folder=project.root / run.folder,
@@ -103,8 +104,51 @@ def job_of(project: Project, run: Run, stage: str, machine: Machine) -> Job:
         seed=run.seed,
         device=machine.device,
         digest=_state_digest(project, run, stage),
-        metadata=metadata,
+        metadata={
+            **_identity(run),
+            "config_digest": digest(run_slice(project, stage, run)),
+            "input_size": "x".join(str(side) for side in dataset.frame_size),
+            "settings": json.dumps(shared_settings(project, run), sort_keys=True),
+        },
     )
+
+
+def _identity(run: Run) -> dict[str, str]:
+    """Whose weights these are, in the header of `model.safetensors`."""
+    return {
+        "method": run.method,
+        "variant": run.variant,
+        "dataset": run.dataset,
+        "budget": run.budget,
+        "seed": str(run.seed),
+    }
+
+
+def check_weights(project: Project, run: Run) -> None:
+    """Check by its header that the run's `model.safetensors` is its own and was trained with its present settings.
+
+    Shapes do not tell: another activation, frame size or step between frames loads without a complaint. What the header
+    does not say (weights written before it said so) is not compared.
+
+    Raises:
+        LightvadError: the file is missing, is another run's, or was trained with other settings.
+    """
+    path = project.root / run.folder / "model.safetensors"
+    metadata = read_metadata(path)
+    whose = {key: metadata.get(key, own) for key, own in _identity(run).items()}
+    remedy = f"run `lightvad train --run {run.folder.as_posix()}`"
+    if whose != _identity(run):
+        told = "{method}/{variant} on {dataset}, budget {budget}, seed {seed}".format(**whose)
+        message = f"{path}: weights of another run ({told}); {remedy}, or put this run's own weights there"
+        raise LightvadError(message)
+    trained = json.loads(metadata.get("settings", "{}"))
+    for key, value in json.loads(json.dumps(shared_settings(project, run))).items():
+        if key in trained and trained[key] != value:
+            message = (
+                f"{path}: trained with {key} {json.dumps(trained[key])}, but the run has {json.dumps(value)}; {remedy}"
+                " again, or give the settings that it was trained with"
+            )
+            raise LightvadError(message)
 
 
 def _state_digest(project: Project, run: Run, stage: str) -> str:

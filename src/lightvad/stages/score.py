@@ -10,7 +10,7 @@ from lightvad.methods.protocol import Job, part_of
 from lightvad.progress import track
 from lightvad.project import Project
 from lightvad.resolution import run_inputs
-from lightvad.stages.jobs import Machine, job_of, needs_boxes, recorded
+from lightvad.stages.jobs import Machine, check_weights, job_of, needs_boxes, recorded
 
 
 def run(project: Project, run: Run, machine: Machine) -> None:
@@ -20,10 +20,11 @@ def run(project: Project, run: Run, machine: Machine) -> None:
     `maps.npz` and `regions.parquet`, test clips.
 
     Raises:
-        LightvadError: an input is missing, or the weights do not fit the settings.
+        LightvadError: an input is missing, or the weights are another run's or do not fit the settings.
     """
     machine.apply()
     with recorded(project, run, "score", machine=machine, inputs=run_inputs(project, "score", run)):
+        check_weights(project, run)
         job = job_of(project, run, "score", machine)
         part_of(run.method, "scoring").score(job)
         if not needs_boxes(project, run.method):

@@ -1,6 +1,7 @@
 """The benchmark's rows and documents, from a tiny run on disk and without data. No test asserts a time."""
 
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -9,13 +10,13 @@ import pytest
 
 from lightvad.artifacts.documents import read_json
 from lightvad.artifacts.tables import INDEX, LABELS, write_table
-from lightvad.artifacts.weights import write_weights
+from lightvad.artifacts.weights import read_weights, write_weights
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder
 from lightvad.methods.fast_aed.model import AutoEncoder
 from lightvad.project import Project
 from lightvad.resolution import settings_of
-from lightvad.stages import benchmark
+from lightvad.stages import benchmark, score
 from lightvad.stages.jobs import Machine
 from lightvad.video.clips import Clip, index_of, write_zip_clip
 
@@ -96,6 +97,16 @@ def test_labels_are_an_input(project: Project) -> None:
     (project.root / clips_folder("plaza") / "labels.parquet").unlink()
     with pytest.raises(LightvadError, match=r"labels\.parquet: missing"):
         rows_of(project)
+
+
+@pytest.mark.parametrize("stage", [score, benchmark], ids=["score", "benchmark"])
+def test_another_runs_weights_are_neither_scored_nor_timed(project: Project, stage: ModuleType) -> None:
+    path = project.root / RUN.folder / "model.safetensors"
+    state, header = read_weights(path)
+    write_weights(path, state, header | {"variant": "no_adversarial"})
+    with pytest.raises(LightvadError, match=r"model\.safetensors: weights of another run \(fast_aed/no_adversarial on"):
+        stage.run(project, RUN, Machine("cpu", 1))
+    assert {found.name for found in path.parent.iterdir()} == {"model.safetensors"}
 
 
 def test_without_data_both_precisions_are_timed_and_nothing_is_compared(repository: Path, tmp_path: Path) -> None:
