@@ -16,6 +16,7 @@ from lightvad.stages.jobs import check_weights
 STUDENT = Run("ped2", "quick", "fast_aed", "default", 0)
 T1 = Run("ped2", "quick", "background_agnostic", "default", 0)
 T2 = Run("ped2", "quick", "ssmtl", "default", 0)
+ONNX = "budgets.quick.methods.ssmtl.distillation={features: onnx, features_onnx: FILE}"
 
 
 @pytest.fixture
@@ -98,3 +99,13 @@ def test_weights_whose_header_does_not_say_are_taken(root: Path) -> None:
     check_weights(Project(root, ("methods.fast_aed.settings.network.output_activation=relu",)), STUDENT)
     with pytest.raises(LightvadError, match="missing or not a safetensors file"):
         check_weights(Project(root), T1)
+
+
+def test_a_moved_classifier_is_the_same_one_and_another_is_not(root: Path) -> None:
+    def with_file(file: str, sha256: str) -> Project:
+        return Project(root, (ONNX.replace("FILE", f"{{file: {file}, size: 5, sha256: '{sha256 * 64}'}}"),))
+
+    keep(with_file("a.onnx", "0"), T2)
+    check_weights(with_file("elsewhere/a.onnx", "0"), T2)
+    with pytest.raises(LightvadError, match=r"distillation\.features_onnx\.sha256"):
+        check_weights(with_file("a.onnx", "1"), T2)

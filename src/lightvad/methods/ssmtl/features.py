@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from lightvad.artifacts.atomic import atomic_path
+from lightvad.artifacts.digests import check_bytes
+from lightvad.config import Source
 from lightvad.errors import LightvadError
 from lightvad.methods.ssmtl.settings import Distillation
 from lightvad.progress import track
@@ -28,12 +30,12 @@ def feature_network(settings: Distillation, device: torch.device) -> FeatureNetw
     """The feature network that `settings.features` names; None if it is `none`.
 
     Raises:
-        LightvadError: its weights cannot be had.
+        LightvadError: its weights cannot be had, or are not those that the settings name.
     """
     if settings.features == "resnet50":
         return _resnet50(settings.features_size, device)
     if settings.features == "onnx" and settings.features_onnx is not None:
-        return _onnx(Path(settings.features_onnx), settings.features_size)
+        return _onnx(settings.features_onnx, settings.features_size)
     return None
 
 
@@ -106,12 +108,13 @@ def _resnet50(size: int, device: torch.device) -> FeatureNetwork:
     return features
 
 
-def _onnx(path: Path, size: int) -> FeatureNetwork:
+def _onnx(source: Source, size: int) -> FeatureNetwork:
     import onnxruntime
 
-    if not path.is_file():
-        message = f"distillation.features_onnx: {path} does not exist; give an ONNX classifier or set features: none"
-        raise LightvadError(message)
+    path = Path(source.file)
+    got = f"download it from {source.url}" if source.url else "put the right file there"
+    remedy = f"this is distillation.features_onnx: {got}, or set features: none"
+    check_bytes(path, size=source.size, sha256=source.sha256, remedy=remedy)
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from lightvad.config import MethodSettings
+from lightvad.config import MethodSettings, Source
 from lightvad.config import Settings as Section
 
 Task = Literal["arrow", "irregularity", "middle", "distillation"]
@@ -43,7 +43,11 @@ class Distillation(Section):
 
     weight: float = Field(0.2, gt=0, description="lambda of the joint loss")
     features: Literal["resnet50", "onnx", "none"] = Field("resnet50", description="where the feature target comes from")
-    features_onnx: str | None = Field(None, description="ONNX image classifier: input (N, 3, S, S), output (N, D)")
+    features_onnx: Source | None = Field(
+        None,
+        description="ONNX image classifier, input (N, 3, S, S), output (N, D); `file`: path from the project's root,"
+        " not fetched, but its size and sha256 are checked",
+    )
     features_size: int = Field(224, ge=32, description="side at which the feature network sees a crop, pixels")
     standardise_features: bool = Field(True, description="standardise each feature over the training crops")
     kd_score: Literal["classes", "both"] = Field("classes", description="halves of the target compared at test time")

@@ -1,7 +1,9 @@
 """What task 4 distils: class probabilities, and the features of an ONNX classifier made here byte by byte."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from pydantic import ValidationError
 
 from lightvad.artifacts.tables import OBJECT_SCORES, read_table
 from lightvad.artifacts.weights import read_weights
+from lightvad.config import Source
 from lightvad.errors import LightvadError
 from lightvad.methods.protocol import Job
 from lightvad.methods.ssmtl import targets
@@ -46,14 +49,19 @@ def mean_colour_classifier() -> bytes:
     return field(1, 8) + field(7, graph) + field(8, field(1, "") + field(2, 13))
 
 
+def source(path: Path, content: bytes) -> dict[str, Any]:
+    """The file at `path`, as the settings name it if it holds `content`."""
+    return {"file": str(path), "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
 @pytest.fixture
-def classifier(tmp_path: Path) -> dict[str, str]:
-    path = tmp_path / "classifier.onnx"
-    path.write_bytes(mean_colour_classifier())
-    return {"features": "onnx", "features_onnx": str(path), "features_size": 32}  # type: ignore[dict-item]
+def classifier(tmp_path: Path) -> dict[str, Any]:
+    path, content = tmp_path / "classifier.onnx", mean_colour_classifier()
+    path.write_bytes(content)
+    return {"features": "onnx", "features_onnx": source(path, content), "features_size": 32}
 
 
-def test_onnx_features_are_what_the_classifier_says(classifier: dict[str, str]) -> None:
+def test_onnx_features_are_what_the_classifier_says(classifier: dict[str, Any]) -> None:
     network = feature_network(Distillation.model_validate(classifier), CPU)
     assert network is not None
     crops = torch.randint(0, 256, (2, 16, 16, 3), dtype=torch.uint8)
@@ -66,7 +74,7 @@ def test_normalised_maps_imagenet_mean_to_zero() -> None:
     assert normalised(crop, 24).abs().max() < 0.01
 
 
-def test_features_are_standardised_over_the_training_objects(toy_job: JobMaker, classifier: dict[str, str]) -> None:
+def test_features_are_standardised_over_the_training_objects(toy_job: JobMaker, classifier: dict[str, Any]) -> None:
     job = toy_job(distillation=classifier)
     found = targets_of(job, np.arange(40), trained=30, device=CPU)
     assert (found.classes, found.features) == (3, 3)
@@ -79,7 +87,7 @@ def test_features_are_standardised_over_the_training_objects(toy_job: JobMaker, 
 
 
 def test_features_are_computed_once(
-    toy_job: JobMaker, classifier: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    toy_job: JobMaker, classifier: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = toy_job(distillation=classifier)
     first = targets_of(job, np.arange(20), trained=20, device=CPU)
@@ -91,7 +99,7 @@ def test_features_are_computed_once(
     np.testing.assert_array_equal(targets_of(job, np.arange(20), trained=20, device=CPU).values, first.values)
 
 
-def test_features_alone_can_be_distilled_and_scored(toy_job: JobMaker, classifier: dict[str, str]) -> None:
+def test_features_alone_can_be_distilled_and_scored(toy_job: JobMaker, classifier: dict[str, Any]) -> None:
     job = toy_job(classes=0, tasks=("distillation",), distillation={**classifier, "kd_score": "both"})
     train(job)
     score(job)
@@ -102,12 +110,32 @@ def test_features_alone_can_be_distilled_and_scored(toy_job: JobMaker, classifie
     assert table["distillation"].gt(0).all()
 
 
-@pytest.mark.parametrize("content", [b"", b"no onnx"])
-def test_a_damaged_classifier_is_one_line(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "broken.onnx"
+def test_what_is_no_classifier_is_one_line(tmp_path: Path) -> None:
+    path, content = tmp_path / "broken.onnx", b"no onnx"
     path.write_bytes(content)
-    with pytest.raises(LightvadError, match=r"broken\.onnx") as caught:
-        feature_network(Distillation(features="onnx", features_onnx=str(path)), CPU)
+    with pytest.raises(LightvadError, match=r"broken\.onnx is not a loadable ONNX model") as caught:
+        feature_network(Distillation(features="onnx", features_onnx=Source(**source(path, content))), CPU)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (None, r"classifier\.onnx: missing; "),
+        (b"", r"classifier\.onnx: 0 bytes, "),
+        (mean_colour_classifier()[:-1] + b"\x0c", r"classifier\.onnx: sha256 .* expected; "),
+    ],
+    ids=["missing", "truncated", "another"],
+)
+def test_a_classifier_that_is_not_the_configured_one_is_never_loaded(
+    classifier: dict[str, Any], content: bytes | None, complaint: str
+) -> None:
+    path = Path(classifier["features_onnx"]["file"])
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(LightvadError, match=complaint + r".*distillation\.features_onnx.*features: none") as caught:
+        feature_network(Distillation.model_validate(classifier), CPU)
     assert "\n" not in str(caught.value)
 
 
