@@ -62,11 +62,6 @@ def folder_of(wildcards):
     return run_of(wildcards).folder.as_posix()
 
 
-def train_threads(wildcards):
-    # The teachers are small: two of them side by side on one thread each beat one after the other on two.
-    return 1 if wildcards.method in OBJECT_METHODS else 2
-
-
 def inputs_of(stage):
     return lambda wildcards: PLAN.stage_inputs(stage, run_of(wildcards))
 

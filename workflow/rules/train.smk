@@ -7,7 +7,7 @@ rule train:
         f"{RUN}/records/train.json",
     log:
         f"{LOG}/train.log",
-    threads: train_threads
+    threads: 2
     resources:
         mem_mb=6000,
     params:

@@ -1,7 +1,7 @@
 """Pasted objects: the high targets that normal videos lack. Beyond the paper (sheet, section 8).
 
-An abnormal object is one of another training clip, stretched to the side or moving faster than it does. Normal ones are
-pasted too, as they are, so that the paste itself is no cue.
+An abnormal object is one of another training clip: stretched to the side, moving faster than it does, or lying on its
+side. Normal ones are pasted too, as they are, so that the paste itself is no cue.
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,9 @@ SMALLEST = 6
 """Pixels; objects with a shorter side are not pasted."""
 BORDER = 2
 """Pixels at the frame's border; objects that reach into it are cut off and not pasted."""
+
+Margins = tuple[int, int, int, int]
+"""Pixels left of, above, right of and below an object in its patch."""
 
 
 @dataclass(frozen=True)
@@ -93,24 +96,27 @@ class Paster:
         source = (str(self._clips[chosen]), int(self._frames[chosen]))
         x1, y1, x2, y2 = self._corners[chosen].tolist()
         height, width = self.reader.frame_size
+        cut = _with_margin((x1, y1, x2, y2), width, height)
+        patch = self.reader.read(source)[cut[1] : cut[3], cut[0] : cut[2]]
+        margins = (x1 - cut[0], y1 - cut[1], cut[2] - x2, cut[3] - y2)
         size = np.array([x2 - x1, y2 - y1])
-        velocity = np.zeros(2)
-        stretched = size
-        if abnormal and draw.random() < 0.5:
-            wide = min(size[0] * draw.uniform(*self.settings.widening), width - 2 * BORDER)
-            stretched = np.array([round(wide), size[1]])
-        elif abnormal:
+        velocity, stretch = np.zeros(2), np.ones(2)
+        kind = self.settings.anomalies[int(draw.integers(len(self.settings.anomalies)))] if abnormal else ""
+        if kind == "stretched":
+            stretch[0] = min(draw.uniform(*self.settings.widening), width / size[0])
+        elif kind == "faster":
             angle = draw.uniform(0, 2 * np.pi)
             velocity = size[1] * draw.uniform(*self.settings.speed) * np.array([np.cos(angle), np.sin(angle)])
+        elif kind == "turned":
+            patch, margins = _turned(patch, margins, clockwise=draw.random() < 0.5)
+        new = np.minimum(np.rint(size[:: -1 if kind == "turned" else 1] * stretch), (width, height))
+        # Its feet stay where they are.
         drift = draw.uniform(-1, 1, 2) * DRIFT * (width, height)
-        corner = np.rint(np.array([x1, y1]) + (size - stretched) / 2 + drift)
-        corner = np.clip(corner, 0, np.array([width, height]) - stretched).astype(int)
-        cut = _with_margin((x1, y1, x2, y2), width, height)
-        origin = corner - (np.array([x1, y1]) - cut[:2]) * stretched / size
-        patch = self.reader.read(source)[cut[1] : cut[3], cut[0] : cut[2]]
-        _blend(window, patch, origin, stretched / size, velocity, self.reader.offsets, np.array([x1, y1]) - cut[:2])
-        bounds = (int(corner[0]), int(corner[1]), int(corner[0] + stretched[0]), int(corner[1] + stretched[1]))
-        return Pasted(bounds, source, (x1, y1, x2, y2), abnormal)
+        corner = np.rint(np.array([(x1 + x2 - new[0]) / 2, y2 - new[1]]) + drift)
+        corner = np.clip(corner, 0, np.array([width, height]) - new)
+        _blend(window, patch, corner, velocity, stretch, margins, self.reader.offsets)
+        left, top, right, bottom = np.concatenate([corner, corner + new]).astype(int).tolist()
+        return Pasted((left, top, right, bottom), source, (x1, y1, x2, y2), abnormal)
 
 
 def paint(
@@ -149,24 +155,44 @@ def _with_margin(bounds: tuple[int, int, int, int], width: int, height: int) -> 
     return max(0, x1 - dx), max(0, y1 - dy), min(width, x2 + dx), min(height, y2 + dy)
 
 
+def _turned(patch: np.ndarray, margins: Margins, *, clockwise: bool) -> tuple[np.ndarray, Margins]:
+    """A patch turned by a quarter, and its margins."""
+    left, top, right, bottom = margins
+    if clockwise:
+        return np.rot90(patch, -1), (bottom, left, top, right)
+    return np.rot90(patch), (top, right, bottom, left)
+
+
 def _blend(
     window: np.ndarray,
     patch: np.ndarray,
-    origin: np.ndarray,
-    stretch: np.ndarray,
+    corner: np.ndarray,
     velocity: np.ndarray,
+    stretch: np.ndarray,
+    margins: Margins,
     offsets: Sequence[int],
-    margin: np.ndarray,
 ) -> None:
-    """Blend a patch uint8 (h, w, 3F) into a window at `origin` (x, y), frame by frame along `velocity` (pixels)."""
+    """Blend a patch uint8 (h, w, 3F) into a window, frame by frame along `velocity` (x, y; pixels a frame).
+
+    Args:
+        window: uint8 (H, W, 3F), changed in place.
+        patch: the object with its margins.
+        corner: where the object's upper left corner comes to lie in the middle frame.
+        velocity: movement in addition to its own.
+        stretch: factors of width and height.
+        margins: ground around the object in the patch, pixels.
+        offsets: frames of the window.
+    """
     height, width = window.shape[:2]
     size = np.maximum(np.rint(np.array(patch.shape[1::-1]) * stretch), 1).astype(int)
-    across, down = (_fade(int(n), float(m)) for n, m in zip(size, margin * stretch, strict=True))
+    before, after = np.array(margins[:2]) * stretch, np.array(margins[2:]) * stretch
+    across, down = (_fade(int(n), float(a), float(b)) for n, a, b in zip(size, before, after, strict=True))
     alpha = np.outer(down, across)[..., None]
     for k, offset in enumerate(offsets):
         channels = slice(3 * k, 3 * k + 3)
-        frame = cv2.resize(patch[..., channels], size.tolist(), interpolation=cv2.INTER_LINEAR)
-        left, top = np.rint(origin + velocity * offset).astype(int)
+        frame = np.ascontiguousarray(patch[..., channels])
+        frame = cv2.resize(frame, size.tolist(), interpolation=cv2.INTER_LINEAR)
+        left, top = np.rint(corner - before + velocity * offset).astype(int)
         x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + size[0], width), min(top + size[1], height)
         if x1 >= x2 or y1 >= y2:
             continue
@@ -176,7 +202,7 @@ def _blend(
         window[y1:y2, x1:x2, channels] = np.rint(mixed)
 
 
-def _fade(length: int, margin: float) -> np.ndarray:
-    """Weights float32 (length,) that rise from near 0 to 1 over `margin` pixels at either end."""
-    from_end = np.minimum(np.arange(1, length + 1), np.arange(length, 0, -1))
-    return np.minimum(from_end / (max(margin, 1.0) + 1), 1).astype(np.float32)
+def _fade(length: int, before: float, after: float) -> np.ndarray:
+    """Weights float32 (length,): 1 on the object, falling to near 0 over the margins before and after it."""
+    from_start, from_end = np.arange(1, length + 1), np.arange(length, 0, -1)
+    return np.minimum(np.minimum(from_start / (before + 1), from_end / (after + 1)), 1).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,30 +51,34 @@ def test_a_normal_object_is_pasted_as_it_is_from_another_clip(store: ClipStore) 
         assert not window[:, x2 + 4 :].any()
 
 
-def test_abnormal_objects_are_stretched_or_move_faster(store: ClipStore) -> None:
-    stretched = moved = 0
-    for window, item in pasted_windows(paster(store, ABNORMAL_ONLY)):
+def only(kind: str, **settings: Any) -> Pasting:
+    return Pasting(normal_share=0, abnormal_share=1, abnormal=1, anomalies=(kind,), **settings)
+
+
+def test_stretched_objects_are_wider_and_keep_their_height(store: ClipStore) -> None:
+    for _, item in pasted_windows(paster(store, only("stretched"))):
         assert item.abnormal
-        width, height = item.bounds[2] - item.bounds[0], item.bounds[3] - item.bounds[1]
-        assert height == 12
-        if width > 8:
-            assert 1.6 * 8 - 1 <= width <= 3 * 8 + 1
-            stretched += 1
-            continue
-        moved += 1
-        middle, later = window[..., 3:6].any(-1), window[..., 6:9].any(-1)
-        assert (middle != later).any(), "the surroundings that are cut out with it move along"
-    assert stretched > 5
-    assert moved > 5
+        assert 1.6 * 8 - 1 <= item.bounds[2] - item.bounds[0] <= 3 * 8 + 1
+        assert item.bounds[3] - item.bounds[1] == 12
+
+
+def test_turned_objects_lie_on_their_side(store: ClipStore) -> None:
+    own = paster(store, only("turned"))
+    for window, item in pasted_windows(own):
+        (x1, y1, x2, y2), (a1, b1, a2, b2) = item.bounds, item.source_bounds
+        source = own.reader.read(item.source)[b1:b2, a1:a2]
+        found = window[y1:y2, x1:x2]
+        assert found.shape == (8, 12, 9)
+        assert any(np.array_equal(found, np.rot90(source, k)) for k in (1, -1))
 
 
 def test_objects_move_by_the_given_speed(store: ClipStore) -> None:
-    own = paster(store, Pasting(normal_share=0, abnormal_share=1, abnormal=1, speed=(0.1, 0.1)))
+    own = paster(store, only("faster", speed=(0.1, 0.1)))
     seen = 0
     for window, item in pasted_windows(own, 80):
         x1, y1, x2, y2 = item.bounds
         whole = x1 > 8 and x2 < WIDTH - 8 and y1 > 8 and y2 < HEIGHT - 8
-        if x2 - x1 > 8 or not whole:
+        if not whole:
             continue
         centres = [np.argwhere(window[..., 3 * k].astype(bool)).mean(0) for k in range(3)]
         distance = np.linalg.norm(centres[2] - centres[0])
