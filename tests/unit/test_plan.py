@@ -1,13 +1,16 @@
-"""What the stages of a dataset read, and what a change of the detection backend does not touch."""
+"""What stages read, what a change of the detection backend does not touch, and what the plan refuses."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lightvad.artifacts.documents import read_json
+from lightvad.errors import LightvadError
+from lightvad.layout import Run, boxes_path
 from lightvad.plan import Plan
 from lightvad.project import Project
-from lightvad.resolution import dataset_digest, detection_sources
+from lightvad.resolution import dataset_digest, detection_sources, run_inputs
 from lightvad.stages import fetch
 
 BACKENDS = ("ultralytics", "import", "motion")
@@ -109,3 +112,21 @@ def test_the_detectors_architecture_is_an_input_of_its_own_backend(
 ) -> None:
     inputs = Plan(Project(repository)).dataset_inputs("detect", "plaza", backend)
     assert ("config/detectors/yolo_plaza.yaml" in inputs) == reads
+
+
+def test_a_row_is_not_timed_as_a_variant_of_another_network(repository: Path) -> None:
+    choice: dict[str, Any] = {"datasets": ("plaza",), "budget": "quick", "seeds": (0,)}
+    Plan(Project(repository)).check(**choice)
+    other = Project(repository, ("methods.fast_aed.variants.pasted.settings.network={blocks: 2}",))
+    with pytest.raises(LightvadError, match=r"fast_aed/pasted is `timed_as` default, which scores with other settings"):
+        Plan(other).check(**choice)
+
+
+def test_only_a_student_with_pasted_objects_is_trained_on_boxes(repository: Path) -> None:
+    project = Project(repository)
+    read = {
+        variant: boxes_path("ped2", "import")
+        in run_inputs(project, "train", Run("ped2", "quick", "fast_aed", variant, 0))
+        for variant in ("default", "no_adversarial", "pasted")
+    }
+    assert read == {"default": False, "no_adversarial": False, "pasted": True}

@@ -6,6 +6,7 @@ rule detect:
         "results/boxes/{dataset}/{backend}.classes.npz",
     log:
         "logs/{dataset}/detect-{backend}.log",
+    priority: 1
     threads: 2
     resources:
         mem_mb=4000,

@@ -1,3 +1,4 @@
+# One thread, and after everything else: it fills the core that the scoring of a teacher leaves idle.
 rule pretrain:
     input:
         inputs_of("pretrain"),
@@ -7,7 +8,7 @@ rule pretrain:
         f"{RUN}/records/pretrain.json",
     log:
         f"{LOG}/pretrain.log",
-    threads: 2
+    threads: 1
     resources:
         mem_mb=6000,
     params:

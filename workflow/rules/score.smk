@@ -9,6 +9,7 @@ rule score:
         f"{LOG}/score.log",
     wildcard_constraints:
         method="|".join(OBJECT_METHODS),
+    priority: 1
     threads: 1
     resources:
         mem_mb=4000,

@@ -7,6 +7,7 @@ rule train:
         f"{RUN}/records/train.json",
     log:
         f"{LOG}/train.log",
+    priority: 1
     threads: 2
     resources:
         mem_mb=6000,

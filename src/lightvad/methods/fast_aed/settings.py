@@ -104,6 +104,16 @@ class Pasting(Settings):
     )
     normal_ceiling: float = Field(0.5, gt=0, le=1, description="the teachers' maps are scaled by it; a paste's are 1")
 
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> "Pasting":
+        if not 1 < self.widening[0] <= self.widening[1]:
+            message = f"`widening` {list(self.widening)} must ascend and start above 1"
+            raise ValueError(message)
+        if not 0 < self.speed[0] <= self.speed[1]:
+            message = f"`speed` {list(self.speed)} must ascend and start above 0"
+            raise ValueError(message)
+        return self
+
 
 class FastAedSettings(MethodSettings):
     """All hyper-parameters of Fast-AED."""

@@ -22,6 +22,9 @@ def settings(**keys: Any) -> Settings:
         ({"network": {"resolutions": []}}, "network.resolutions"),
         ({"training": {"lr": 0}}, "training.lr"),
         ({"adversarial": {"updates": 3}}, "adversarial.updates"),
+        ({"pasting": {"widening": [3.0, 1.6]}}, "pasting"),
+        ({"pasting": {"speed": [0.3, 0.1]}}, "pasting"),
+        ({"pasting": {"anomalies": ["rotated"]}}, "pasting.anomalies.0"),
     ],
 )
 def test_an_unknown_key_or_impossible_value_is_one_line_that_names_it(keys: dict[str, Any], named: str) -> None:
@@ -90,3 +93,13 @@ def test_a_stage_reads_only_what_concerns_it(change: dict[str, Any], stages: set
     default, changed = Settings(), settings(**merged(change))
     differing = {s for s in ("pretrain", "train", "score") if default.for_stage(s) != changed.for_stage(s)}
     assert differing == stages
+
+
+def test_pasting_is_off_by_default_and_concerns_training_alone() -> None:
+    assert Settings().pasting is None
+    assert not Settings().trains_on_boxes
+    pasted = settings(pasting={})
+    assert pasted.trains_on_boxes
+    assert pasted.for_stage("train") != Settings().for_stage("train")
+    for stage in ("pretrain", "score"):
+        assert pasted.for_stage(stage) == Settings().for_stage(stage)
