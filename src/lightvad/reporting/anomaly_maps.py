@@ -1,5 +1,6 @@
 """Anomaly maps of student and teachers on a few abnormal frames (Fast-AED, Figure 10)."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -20,6 +21,7 @@ COLUMNS = ["dataset", "clip", "frame", "method", "row", "column", "value"]
 WIDTH_INCHES, FRAMES = 7.0, 5
 LEFT, RIGHT, GAP = 0.045, 0.995, 0.006
 COLOURS = "inferno"
+NAME_CHARACTERS = 14
 
 
 def frames_shown(shown: Shown, figure: Figure, dataset: str, clips: Sequence[str]) -> list[tuple[str, int]]:
@@ -109,7 +111,7 @@ def _draw_row(canvas: Canvas, name: str, colour: str, images: Sequence[np.ndarra
         axes = canvas.add_axes((LEFT + position * cell, top - height, cell - GAP, height * 0.97))
         axes.imshow(image, aspect="auto")
         axes.set_axis_off()
-    name = name.replace(" (", "\n(")
+    name = textwrap.fill(name, NAME_CHARACTERS)
     x, y = LEFT - 0.008, top - height / 2
     canvas.text(x, y, name, rotation=90, ha="right", va="center", multialignment="center", color=colour, fontsize=6.5)
 

@@ -1,5 +1,6 @@
 """Frame scores of student and teachers over a clip, with its ground truth and some of its frames (Figures 4 to 6)."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,6 +23,7 @@ from lightvad.smoothing import smooth_plain
 
 COLUMNS = ["dataset", "clip", "frame", "label", "method", "score", "smoothed", "drawn"]
 CURVE_INCHES, STRIP_FRAMES = 1.75, 5
+LEGEND_COLUMNS, LEGEND_ROW_INCHES = 2, 0.165
 LEFT, RIGHT = 0.1, 0.985
 
 
@@ -78,7 +80,8 @@ def draw(
     for strip in strips.values():
         side = COLUMN_INCHES * (RIGHT - LEFT) / len(strip.frames)
         heights += [side * strip.height / strip.width, CURVE_INCHES]
-    above, below = 0.48, 0.86
+    legend_rows = math.ceil((curves["method"].nunique() + 1) / LEGEND_COLUMNS)
+    above, below = 0.48, 0.53 + LEGEND_ROW_INCHES * legend_rows
     total = sum(heights) + len(titles) * (above + below)
     canvas = Canvas(figsize=(COLUMN_INCHES, total))
     top = total
@@ -126,7 +129,7 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, strip: FrameStrip) -> None:
     # Below the axis label, whatever the height of the axes.
     axes.legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.47, -0.34 / CURVE_INCHES), borderaxespad=0,
-        ncols=2, frameon=False, columnspacing=1.5,
+        ncols=LEGEND_COLUMNS, frameon=False, columnspacing=1.5,
     )  # fmt: skip
 
 

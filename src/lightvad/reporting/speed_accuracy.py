@@ -24,6 +24,8 @@ MARKERS = {"model": "o", "end_to_end": "s"}
 PANEL_INCHES = 3.2
 LEGEND_INCHES = 0.72
 NAME_SHARE = 0.45
+BESIDE = 0.025
+"""Distance of two bars, in the logarithm of the speed."""
 REPORTED, MEASURED = "reported", "measured"
 
 
@@ -118,6 +120,7 @@ def _panel(axes: Axes, points: Sequence[SpeedPoint]) -> None:
     reported = [point for point in points if point.source == REPORTED]
     measured = [point for point in points if point.source == MEASURED]
     colours = {label: colour_of(i) for i, label in enumerate(dict.fromkeys(point.label for point in measured))}
+    bars = _bar_places(measured)
     axes.set_xscale("log")
     axes.scatter(
         [p.fps for p in reported], [p.micro_auc for p in reported],
@@ -126,8 +129,8 @@ def _panel(axes: Axes, points: Sequence[SpeedPoint]) -> None:
     for label, colour in colours.items():
         own = [point for point in measured if point.label == label]
         axes.plot([p.fps for p in own], [p.micro_auc for p in own], color=colour, lw=0.9, alpha=0.6, zorder=1)
-        axes.plot([_middle(own)] * 3, _bar(own[0]), color=colour, lw=1.1, alpha=0.55, zorder=1)
-        axes.plot(_middle(own), own[0].plain, marker="_", ms=8, mew=1.6, color=colour, alpha=0.8, zorder=2)
+        axes.plot([bars[label]] * 3, _bar(own[0]), color=colour, lw=1.1, alpha=0.55, zorder=1)
+        axes.plot(bars[label], own[0].plain, marker="_", ms=8, mew=1.6, color=colour, alpha=0.8, zorder=2)
         for point in own:
             marker = MARKERS[point.scope]
             axes.plot(point.fps, point.micro_auc, marker=marker, ms=6.2, mec="white", mew=0.6, color=colour, zorder=3)
@@ -147,9 +150,15 @@ def _panel(axes: Axes, points: Sequence[SpeedPoint]) -> None:
     place_labels(axes, names, _obstacles(axes, measured))
 
 
-def _middle(own: Sequence[SpeedPoint]) -> float:
-    """Where a method's bar stands: between its speeds, for both have the same AUC."""
-    return float(np.exp(np.mean(np.log([point.fps for point in own]))))
+def _bar_places(measured: Sequence[SpeedPoint]) -> dict[str, float]:
+    """Where each method's bar stands: between its speeds, for both have the same AUC; beside a bar already there."""
+    places: dict[str, float] = {}
+    for label in dict.fromkeys(point.label for point in measured):
+        place = float(np.exp(np.mean(np.log([point.fps for point in measured if point.label == label]))))
+        while any(abs(np.log(place / other)) < BESIDE for other in places.values()):
+            place *= np.exp(BESIDE)
+        places[label] = place
+    return places
 
 
 def _bar(point: SpeedPoint) -> list[float]:
@@ -173,11 +182,12 @@ def _obstacles(axes: Axes, measured: Sequence[SpeedPoint]) -> list[Bbox]:
     """The markers, the bars and the lines between the two points of a method, in display units."""
     reach = 3.5 * axes.figure.dpi / 72
     boxes = []
+    bars = _bar_places(measured)
     for label in dict.fromkeys(point.label for point in measured):
         own = [point for point in measured if point.label == label]
         marks = axes.transData.transform([(point.fps, point.micro_auc) for point in own])
         boxes.append(Bbox.from_extents(*(marks.min(0) - reach), *(marks.max(0) + reach)))
-        bar = axes.transData.transform([(_middle(own), value) for value in _bar(own[0])])
+        bar = axes.transData.transform([(bars[label], value) for value in _bar(own[0])])
         boxes.append(Bbox.from_extents(*(bar.min(0) - reach), *(bar.max(0) + reach)))
     return boxes
 
