@@ -116,7 +116,7 @@ def detect(
     Writes results/boxes/DATASET/BACKEND.parquet and BACKEND.classes.npz.
     """
     from lightvad.stages import detect as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     stage.run(_project(root, overrides), dataset, Machine(device, threads), backend=backend, seed=seed)
 
@@ -134,7 +134,7 @@ def pretrain(
     Writes RUN/pretrained.safetensors and pretraining.csv.
     """
     from lightvad.stages import pretrain as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads))
 
@@ -152,7 +152,7 @@ def train(
     Writes RUN/model.safetensors and training.csv.
     """
     from lightvad.stages import train as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads))
 
@@ -170,7 +170,7 @@ def score(
     Writes RUN/object_scores.parquet, or RUN/frame_scores.parquet, maps.npz and regions.parquet.
     """
     from lightvad.stages import score as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads))
 
@@ -182,7 +182,7 @@ def maps(run: RunOption, threads: ThreadsOption = 0, root: RootOption = Path(), 
     Writes RUN/maps.npz (train and test, every resolution), frame_scores.parquet and regions.parquet.
     """
     from lightvad.stages import maps as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     stage.run(_project(root, overrides), Run.parse(run), Machine("cpu", threads))
 
@@ -194,7 +194,7 @@ def evaluate(run: RunOption, root: RootOption = Path(), overrides: SetOption = N
     Writes RUN/metrics.json and record.json (digests, checksums, versions, device, seconds of every stage).
     """
     from lightvad.stages import evaluate as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     stage.run(_project(root, overrides), Run.parse(run), Machine("cpu"))
 
@@ -219,7 +219,7 @@ def benchmark(
     With --method, --height, --width, --out: needs no data; the network has random weights.
     """
     from lightvad.stages import benchmark as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     project, machine = _project(root, overrides), Machine(device, threads)
     if run is not None and method is None:

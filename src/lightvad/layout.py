@@ -60,6 +60,11 @@ def clips_folder(dataset: str) -> Path:
     return Path("data/clips", dataset)
 
 
+def checksums_path(dataset: str) -> Path:
+    """The sha256 of every prepared file: what stands for the pixels in the record of whoever reads them."""
+    return clips_folder(dataset) / "checksums.json"
+
+
 def boxes_path(dataset: str, backend: str) -> Path:
     """The table of boxes of one detection backend."""
     return Path("results/boxes", dataset, f"{backend}.parquet")
@@ -83,3 +88,8 @@ def figures_folder(datasets: tuple[str, ...], budget: str, paper: str) -> Path:
 def report_path(datasets: tuple[str, ...], budget: str) -> Path:
     """The page that shows every table and figure."""
     return Path("results/report", "+".join(datasets), budget, "index.html")
+
+
+def record_path(folder: Path, name: str) -> Path:
+    """The record of the stage `name` that writes into `folder`."""
+    return folder / "records" / f"{name}.json"
