@@ -1,5 +1,6 @@
 """The command line: one sub-command per stage, of the same name as its Snakemake rule and its module."""
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,12 +24,17 @@ app = typer.Typer(
         " [bold]pretrain[/], [bold]train[/], [bold]score[/], [bold]maps[/], [bold]evaluate[/], [bold]benchmark[/]"
         " on a run (results/runs/DATASET/BUDGET/METHOD/VARIANT/seedN);"
         " [bold]table[/], [bold]figure[/], [bold]report[/] on the results.\n\n"
+        "[bold]show[/] prints the tables, [bold]explain[/] says where a number comes from, [bold]verify[/] compares"
+        " every file with its record.\n\n"
         "Snakemake runs them all in order (`make reproduce`); each can be run by hand, from the project's root."
     ),
 )
 
 RootOption = Annotated[
-    Path, typer.Option("--project", help="The project's root: holds config/, data/ and results/.", show_default="here")
+    Path,
+    typer.Option(
+        "--project", "--root", help="The project's root: holds config/, data/ and results/.", show_default="here"
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -332,6 +338,46 @@ def show(
     typer.echo(f"tables   {tables_folder(names, budget, paper)}")
     typer.echo(f"figures  {figures_folder(names, budget, paper)}")
     typer.echo(f"report   {report_path(names, budget)}")
+
+
+@app.command()
+def explain(
+    file: Annotated[Path, typer.Argument(help="A table's CSV, or any other file that a stage wrote.")],
+    row: Annotated[
+        str, typer.Option(help="Of a table only the measured rows whose title contains this text; all: every row.")
+    ] = "all",
+    as_json: Annotated[bool, typer.Option("--json", help="For machines: full checksums, whole records.")] = False,
+    root: RootOption = Path(),
+) -> None:
+    """Say where a number comes from: the files and stages behind each measured row, down to the raw data.
+
+    Prints sha256, digests, device, precision, seconds and the commands that do it all again. Reads records alone.
+    """
+    from lightvad.provenance.explanation import explain as explained
+    from lightvad.provenance.printing import show as show_explanation
+
+    found = explained(file, root, row=row)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=1))
+    else:
+        show_explanation(found)
+
+
+@app.command()
+def verify(root: RootOption = Path()) -> None:
+    """Hash everything under data/ and results/ again and compare it with the records.
+
+    Prints a line for each file that differs, is missing, was made from something else than what is there now, or is
+    in no record (only mentioned). Exit status 0 only if nothing differs, is missing or was made from something else.
+    """
+    from lightvad.provenance.verification import verify as verified
+
+    found = verified(root.resolve())
+    for finding in found.findings:
+        typer.echo(str(finding))
+    typer.echo(found.summary())
+    if not found.holds:
+        raise typer.Exit(1)
 
 
 def _names(joined: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 from lightvad.artifacts.digests import checksums_of
 from lightvad.artifacts.documents import read_json, write_json
 from lightvad.errors import LightvadError
+from lightvad.layout import MADE
 
 PACKAGES = (
     "lightvad",
@@ -27,8 +28,6 @@ PACKAGES = (
     "torchvision",
     "av",
 )
-MADE = ("data", "results")
-"""The folders of a project that stages write into."""
 
 
 def processor_name() -> str:
