@@ -179,7 +179,7 @@ def index_of(clips: Iterable[Clip]) -> pd.DataFrame:
 
 
 def prepared_files(root: Path) -> list[Path]:
-    """Every file that belongs to the clips under `root`, relative to it, by name: tables, clips, masks.
+    """Every file that belongs to the clips under `root`, relative to it: tables, then clips and masks, by name.
 
     What lies in a folder below must be named after a clip of the index: what was left there by another preparation
     does not count.
@@ -189,4 +189,4 @@ def prepared_files(root: Path) -> list[Path]:
     """
     clips = set(read_table(root / "index.parquet", INDEX)["clip"])
     files = [*root.glob("*.parquet"), *(path for path in root.glob("*/*") if path.stem in clips)]
-    return sorted(path.relative_to(root) for path in files)
+    return sorted((path.relative_to(root) for path in files), key=lambda path: (len(path.parts), path))

@@ -2,12 +2,16 @@
 
 import io
 import shlex
+import subprocess
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 from tests.unit.provenance.conftest import CLIPS, RAW, STUDENT, TABLES, TEACHER, do
 
 from lightvad.artifacts.digests import sha256_of
+from lightvad.artifacts.documents import read_json, write_json
+from lightvad.layout import record_path
 from lightvad.provenance.explanation import explain
 from lightvad.provenance.printing import WIDTH, show
 
@@ -39,11 +43,22 @@ def test_it_fits_80_columns_and_names_every_link_with_its_checksum(root: Path) -
     assert "and 5 more: data/clips/plaza/records/prepare.json" in text
 
 
-def test_the_commands_can_be_given_to_a_shell(root: Path) -> None:
+def run_by_a_shell(text: str) -> list[list[str]]:
+    """The words of every call of `lightvad` in a script."""
+    script = 'lightvad() { printf "%s\\n" lightvad "$@"; printf "\\0"; }\n' + text
+    done = subprocess.run(["bash", "-e", "-c", script], capture_output=True, text=True, check=True)
+    return [call.splitlines() for call in done.stdout.split("\0") if call]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_commands_can_be_given_to_a_shell(root: Path, shared: bool) -> None:
+    if not shared:
+        path = root / record_path(RAW, "fetch")
+        write_json(path, read_json(path) | {"command": "lightvad fetch --dataset plaza"})
     found = explain(root / TABLES / "table7.csv", root)
     text = shown(root).partition("To do it again, from the project's root\n")[2]
-    commands = [shlex.split(command) for command in text.replace(" \\\n", " ").strip().splitlines()]
-    assert commands == [shlex.split(record.command) for record in found.stages]
+    assert run_by_a_shell(text) == [shlex.split(record.command) for record in found.stages]
+    assert text.count("a.b.c=") == (1 if shared else len(found.stages) - 1)
 
 
 def test_a_break_is_shown(root: Path) -> None:
