@@ -17,7 +17,7 @@ from lightvad.errors import LightvadError
 from lightvad.layout import Run, checksums_path, clips_folder, record_path
 from lightvad.modules import code_digest, stage_modules
 from lightvad.project import Project
-from lightvad.resolution import dataset_digest, run_digest, run_inputs, run_outputs
+from lightvad.resolution import dataset_digest, run_digest, run_inputs, run_outputs, settings_of
 from lightvad.stages import fetch, prepare
 from lightvad.stages.machine import Machine
 from lightvad.stages.recording import command_of, recorded
@@ -83,6 +83,19 @@ def test_a_record_says_what_was_read_before_and_what_was_written_after(root: Pat
     assert (record.stage, record.folder) == ("train", run.folder)
     assert record.content["config_digest"] == run_digest(project, "train", run)
     assert record.content["code_digest"] == code_digest(*stage_modules("train", run.method))
+
+
+@pytest.mark.parametrize("run", [RUN, TEACHER])
+def test_a_rule_names_the_record_and_everything_that_it_lists(repository: Path, run: Run) -> None:
+    project = Project(repository)
+    stages = ["train", "score", "evaluate", "benchmark", "pretrain" if run is RUN else "maps"]
+    for stage in stages:
+        rule = (repository / "workflow" / "rules" / f"{stage}.smk").read_text()
+        files = [*run_outputs(project, stage, run), record_path(run.folder, stage)]
+        beside = {run.folder / name for name in settings_of(project, run).training_documents}
+        for file in files:
+            named = f'f"{{RUN}}/{file.relative_to(run.folder).as_posix()}"'
+            assert (named in rule) == (file not in beside), f"{stage}.smk and run_outputs do not agree on {file}"
 
 
 def test_a_training_stands_for_the_pixels_that_it_read(repository: Path) -> None:
