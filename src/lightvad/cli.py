@@ -100,7 +100,8 @@ def fetch(
 def prepare(dataset: DatasetOption, root: RootOption = Path(), overrides: SetOption = None) -> None:
     """Prepare clips, labels, masks and tracks from the fetched files (or generate them: plaza).
 
-    Writes data/clips/DATASET/: index.parquet, SPLIT/CLIP.*, labels.parquet, masks/CLIP.npz, tracks.parquet.
+    Writes data/clips/DATASET/: index.parquet, SPLIT/CLIP.*, labels.parquet, masks/CLIP.npz, tracks.parquet, and
+    checksums.json, the sha256 of each.
     """
     from lightvad.stages import prepare as stage
 
