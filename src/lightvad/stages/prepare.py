@@ -27,7 +27,7 @@ def run(project: Project, dataset: str) -> None:
         "prepare",
         folder=folder,
         options={},
-        outputs=lambda: [*(folder / file for file in prepared_files(root)), checksums_path(dataset)],
+        outputs=lambda: [checksums_path(dataset), *(folder / file for file in prepared_files(root))],
     ):
         datasets.prepare(spec, raw=project.root / raw_folder(dataset), root=root)
         found = checksums_of(prepared_files(root), root=root, what=f"prepare {dataset}: checksums")
