@@ -40,7 +40,7 @@ report: setup ## build the page with every table and figure, and what it needs
 publish: ## copy a finished run's tables, metrics and records to results/published/, which is in git
 	mkdir -p results/published
 	cd results && find "tables/$(DATASET)/$(BUDGET)" "figures/$(DATASET)/$(BUDGET)" "runs/$(DATASET)/$(BUDGET)" \
-		\( -name '*.csv' -o -name '*.md' -o -name '*.json' $(PUBLISHED_PICTURES) \) -not -path '*/records/*' -not -name pseudo_abnormal.csv -print0 \
+		\( -name '*.csv' -o -name '*.md' -o -name '*.json' $(PUBLISHED_PICTURES) \) \( -not -path 'runs/*/records/*' -o -name benchmark.json \) -not -name pseudo_abnormal.csv -print0 \
 		| tar --null -cf - -T - | tar -xf - -C published
 
 test: develop lint ## lint, types, all tests, the smoke pipeline

@@ -1,5 +1,6 @@
 """The command line: one sub-command per stage, of the same name as its Snakemake rule and its module."""
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,12 +24,17 @@ app = typer.Typer(
         " [bold]pretrain[/], [bold]train[/], [bold]score[/], [bold]maps[/], [bold]evaluate[/], [bold]benchmark[/]"
         " on a run (results/runs/DATASET/BUDGET/METHOD/VARIANT/seedN);"
         " [bold]table[/], [bold]figure[/], [bold]report[/] on the results.\n\n"
+        "[bold]show[/] prints the tables, [bold]explain[/] says where a number comes from, [bold]verify[/] compares"
+        " every file with its record.\n\n"
         "Snakemake runs them all in order (`make reproduce`); each can be run by hand, from the project's root."
     ),
 )
 
 RootOption = Annotated[
-    Path, typer.Option("--project", help="The project's root: holds config/, data/ and results/.", show_default="here")
+    Path,
+    typer.Option(
+        "--project", "--root", help="The project's root: holds config/, data/ and results/.", show_default="here"
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -94,7 +100,8 @@ def fetch(
 def prepare(dataset: DatasetOption, root: RootOption = Path(), overrides: SetOption = None) -> None:
     """Prepare clips, labels, masks and tracks from the fetched files (or generate them: plaza).
 
-    Writes data/clips/DATASET/: index.parquet, SPLIT/CLIP.*, labels.parquet, masks/CLIP.npz, tracks.parquet.
+    Writes data/clips/DATASET/: index.parquet, SPLIT/CLIP.*, labels.parquet, masks/CLIP.npz, tracks.parquet, and
+    checksums.json, the sha256 of each.
     """
     from lightvad.stages import prepare as stage
 
@@ -116,7 +123,7 @@ def detect(
     Writes results/boxes/DATASET/BACKEND.parquet and BACKEND.classes.npz.
     """
     from lightvad.stages import detect as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     stage.run(_project(root, overrides), dataset, Machine(device, threads), backend=backend, seed=seed)
 
@@ -134,7 +141,7 @@ def pretrain(
     Writes RUN/pretrained.safetensors and pretraining.csv.
     """
     from lightvad.stages import pretrain as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads))
 
@@ -152,7 +159,7 @@ def train(
     Writes RUN/model.safetensors and training.csv.
     """
     from lightvad.stages import train as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads))
 
@@ -170,7 +177,7 @@ def score(
     Writes RUN/object_scores.parquet, or RUN/frame_scores.parquet, maps.npz and regions.parquet.
     """
     from lightvad.stages import score as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads))
 
@@ -182,7 +189,7 @@ def maps(run: RunOption, threads: ThreadsOption = 0, root: RootOption = Path(), 
     Writes RUN/maps.npz (train and test, every resolution), frame_scores.parquet and regions.parquet.
     """
     from lightvad.stages import maps as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     stage.run(_project(root, overrides), Run.parse(run), Machine("cpu", threads))
 
@@ -194,7 +201,7 @@ def evaluate(run: RunOption, root: RootOption = Path(), overrides: SetOption = N
     Writes RUN/metrics.json and record.json (digests, checksums, versions, device, seconds of every stage).
     """
     from lightvad.stages import evaluate as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     stage.run(_project(root, overrides), Run.parse(run), Machine("cpu"))
 
@@ -219,7 +226,7 @@ def benchmark(
     With --method, --height, --width, --out: needs no data; the network has random weights.
     """
     from lightvad.stages import benchmark as stage
-    from lightvad.stages.jobs import Machine
+    from lightvad.stages.machine import Machine
 
     project, machine = _project(root, overrides), Machine(device, threads)
     if run is not None and method is None:
@@ -332,6 +339,46 @@ def show(
     typer.echo(f"tables   {tables_folder(names, budget, paper)}")
     typer.echo(f"figures  {figures_folder(names, budget, paper)}")
     typer.echo(f"report   {report_path(names, budget)}")
+
+
+@app.command()
+def explain(
+    file: Annotated[Path, typer.Argument(help="A table's CSV, or any other file that a stage wrote.")],
+    row: Annotated[
+        str, typer.Option(help="Of a table only the measured rows whose title contains this text; all: every row.")
+    ] = "all",
+    as_json: Annotated[bool, typer.Option("--json", help="For machines: full checksums, whole records.")] = False,
+    root: RootOption = Path(),
+) -> None:
+    """Say where a number comes from: the files and stages behind each measured row, down to the raw data.
+
+    Prints sha256, digests, device, precision, seconds and the commands that do it all again. Reads records alone.
+    """
+    from lightvad.provenance.explanation import explain as explained
+    from lightvad.provenance.printing import show as show_explanation
+
+    found = explained(file, root, row=row)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=1))
+    else:
+        show_explanation(found)
+
+
+@app.command()
+def verify(root: RootOption = Path()) -> None:
+    """Hash everything under data/ and results/ again and compare it with the records.
+
+    Prints a line for each file that differs, is missing, was made from something else than what is there now, or is
+    in no record (only mentioned). Exit status 0 only if nothing differs, is missing or was made from something else.
+    """
+    from lightvad.provenance.verification import verify as verified
+
+    found = verified(root.resolve())
+    for finding in found.findings:
+        typer.echo(str(finding))
+    typer.echo(found.summary())
+    if not found.holds:
+        raise typer.Exit(1)
 
 
 def _names(joined: str) -> tuple[str, ...]:

@@ -209,6 +209,11 @@ class MethodSettings(Settings):
         """Whether a frame method's training reads boxes; object methods always do."""
         return False
 
+    @property
+    def training_documents(self) -> tuple[str, ...]:
+        """What the training writes beside `model.safetensors` and `training.csv`: names in the run's folder."""
+        return ()
+
     def for_stage(self, stage: str) -> dict[str, Any]:
         """The settings that `stage` (pretrain, train, score) reads; a change of any other key does not re-run it."""
         del stage

@@ -1,5 +1,6 @@
 """Where everything lies on disk: the paths of architecture section 3, in one place."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,11 @@ from lightvad.errors import LightvadError
 RUN_PATTERN = re.compile(
     r"results/runs/(?P<dataset>[^/]+)/(?P<budget>[^/]+)/(?P<method>[^/]+)/(?P<variant>[^/]+)/seed(?P<seed>\d+)"
 )
+
+MADE = ("data", "results")
+"""The folders of a project that stages write into."""
+PUBLISHED = Path("results/published")
+"""Results that are in git: copies, which no stage writes."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,11 @@ def clips_folder(dataset: str) -> Path:
     return Path("data/clips", dataset)
 
 
+def checksums_path(dataset: str) -> Path:
+    """The sha256 of every prepared file: what stands for the pixels in the record of whoever reads them."""
+    return clips_folder(dataset) / "checksums.json"
+
+
 def boxes_path(dataset: str, backend: str) -> Path:
     """The table of boxes of one detection backend."""
     return Path("results/boxes", dataset, f"{backend}.parquet")
@@ -83,3 +94,27 @@ def figures_folder(datasets: tuple[str, ...], budget: str, paper: str) -> Path:
 def report_path(datasets: tuple[str, ...], budget: str) -> Path:
     """The page that shows every table and figure."""
     return Path("results/report", "+".join(datasets), budget, "index.html")
+
+
+def record_path(folder: Path, name: str) -> Path:
+    """The record of the stage `name` that writes into `folder`."""
+    return folder / "records" / f"{name}.json"
+
+
+def is_record(file: Path) -> bool:
+    """Whether a file is the record of a stage, by its place."""
+    return file.parent.name == "records" and file.suffix == ".json"
+
+
+def files_made(root: Path) -> list[Path]:
+    """Every file that stages have left under `root`, relative to it, sorted; also what a killed write left behind.
+
+    Left out are what is published, and what never is an output: hidden files and folders whose name begins with `_`.
+    """
+    found: list[Path] = []
+    for top in MADE:
+        for folder, below, names in os.walk(root / top, followlinks=True):
+            inside = Path(folder).relative_to(root)
+            below[:] = [name for name in below if name[0] not in "._" and inside / name != PUBLISHED]
+            found += [inside / name for name in names if name[0] != "." or ".tmp" in name]
+    return sorted(found)

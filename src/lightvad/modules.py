@@ -60,10 +60,12 @@ def code_digest(*names: str) -> str:
     return digest_of_files(files_of(*names), PACKAGE)
 
 
-def stage_modules(stage: str, method: str | None = None) -> tuple[str, ...]:
-    """The modules where a stage starts: its own, and the parts of the method that it loads by name."""
+def stage_modules(stage: str, method: str | None = None, dataset: str | None = None) -> tuple[str, ...]:
+    """The modules where a stage starts: its own, and what it loads by name: parts of the method, the dataset."""
     parts = {"pretrain": ["training"], "train": ["training"], "score": ["scoring"], "benchmark": ["scoring"]}
     own = [f"lightvad.stages.{stage}"]
     if method is not None:
         own += [f"lightvad.methods.{method}.{part}" for part in parts.get(stage, [])]
+    if dataset is not None and stage == "prepare":
+        own.append(f"lightvad.datasets.{dataset}")
     return tuple(own)

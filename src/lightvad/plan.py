@@ -4,23 +4,14 @@ The Snakefile asks here; the rules themselves hold no logic. Imports nothing hea
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 from lightvad.config import Experiment, TableRow
 from lightvad.errors import LightvadError
-from lightvad.layout import (
-    Run,
-    clips_folder,
-    fetched_for_detection_path,
-    fetched_path,
-    figures_folder,
-    report_path,
-    tables_folder,
-)
+from lightvad.layout import Run, figures_folder, report_path, tables_folder
 from lightvad.modules import PACKAGE, files_of, stage_modules
 from lightvad.project import Project
 from lightvad.reporting.selection import entries_of, figure_inputs, report_inputs, report_runs, run_of, table_inputs
-from lightvad.resolution import run_inputs, settings_model, settings_of, teachers_of
+from lightvad.resolution import dataset_inputs, run_inputs, settings_model, settings_of, teachers_of
 
 TABLE_SUFFIXES = ("csv", "md", "tex")
 FIGURE_SUFFIXES = ("png", "pdf", "csv")
@@ -41,10 +32,6 @@ class Plan:
         names = sorted(path.stem for path in (self.project.root / "config" / "methods").glob("*.yaml"))
         return [name for name in names if self.level(name) == level]
 
-    def backend(self, dataset: str) -> str:
-        """The detection backend configured for a dataset."""
-        return self.project.dataset(dataset).detection.backend
-
     def code(self, stage: str, method: str | None = None) -> list[str]:
         """Files of lightvad's own modules that a stage runs."""
         files = [str(path) for path in files_of(*stage_modules(stage, method))]
@@ -54,17 +41,9 @@ class Plan:
 
     def dataset_inputs(self, stage: str, dataset: str, backend: str | None = None) -> list[str]:
         """What fetch, prepare and detect of a dataset read; `backend`: of detection, else the configured one."""
-        backend = backend or self.backend(dataset)
-        inputs: list[Path] = {
-            "fetch": [],
-            "prepare": [fetched_path(dataset)],
-            "detect": [fetched_for_detection_path(dataset, backend), clips_folder(dataset) / "index.parquet"],
-        }[stage]
-        own = [f"lightvad.datasets.{dataset}"] if stage == "prepare" else []
-        yolo = self.project.dataset(dataset).detection.ultralytics
-        if stage == "detect" and backend == "ultralytics" and yolo is not None and yolo.architecture is not None:
-            inputs.append(Path(yolo.architecture))
-        return [str(path) for path in inputs] + [str(path) for path in files_of(*stage_modules(stage), *own)]
+        inputs = dataset_inputs(self.project, stage, dataset, backend)
+        code = files_of(*stage_modules(stage, dataset=dataset))
+        return [str(path) for path in [*inputs, *code]]
 
     def stage_inputs(self, stage: str, run: Run) -> list[str]:
         """Data and code that a stage of a run reads."""

@@ -11,7 +11,15 @@ from typing import Any
 
 from lightvad.config import SECTION_OF_BACKEND, ClassProbabilities, Dataset, Detection, MethodSettings, Source
 from lightvad.errors import LightvadError
-from lightvad.layout import Run, boxes_path, classes_path, clips_folder
+from lightvad.layout import (
+    Run,
+    boxes_path,
+    checksums_path,
+    classes_path,
+    clips_folder,
+    fetched_for_detection_path,
+    fetched_path,
+)
 from lightvad.project import Project, digest
 
 
@@ -192,26 +200,48 @@ def run_digest(project: Project, stage: str, run: Run) -> str:
     return digest(run_slice(project, stage, run))
 
 
-def table_digest(
+def table_slice(
     project: Project, *, paper: str, kind: str, number: str, datasets: tuple[str, ...], seeds: tuple[int, ...]
-) -> str:
-    """Digest of what a table or figure (`kind` tables or figures) reads from the configuration."""
+) -> dict[str, Any]:
+    """What a table or figure (`kind` tables or figures) reads from the configuration."""
     experiment = project.experiment(paper)
     entry = (experiment.tables if kind == "tables" else experiment.figures)[number]
     shown = [_only(project.dataset(name), "title", "note", "fps", "smoothing") for name in datasets]
     reported = experiment.reported_datasets
-    return digest({"entry": _dump(entry), "datasets": shown, "seeds": seeds, "reported": reported})
+    return {"entry": _dump(entry), "datasets": shown, "seeds": seeds, "reported": reported}
 
 
-def report_digest(project: Project, *, papers: tuple[str, ...], datasets: tuple[str, ...], budget: str) -> str:
-    """Digest of what the report's page reads from the configuration besides its tables and figures."""
+def report_slice(
+    project: Project, *, papers: tuple[str, ...], datasets: tuple[str, ...], budget: str
+) -> dict[str, Any]:
+    """What the report's page reads from the configuration besides its tables and figures."""
     titles = [project.experiment(paper).title for paper in papers] + [project.budget(budget).title]
-    return digest({"titles": titles, "datasets": [_only(project.dataset(name), "title", "note") for name in datasets]})
+    return {"titles": titles, "datasets": [_only(project.dataset(name), "title", "note") for name in datasets]}
+
+
+def dataset_inputs(project: Project, stage: str, dataset: str, backend: str | None = None) -> list[Path]:
+    """Files that a stage of a dataset reads, relative to the project's root; `backend`: of detection, or as configured.
+
+    The lists of fetched files and of checksums stand for the files that they name.
+    """
+    if stage == "fetch":
+        return []
+    if stage == "prepare":
+        return [fetched_path(dataset)]
+    detection = project.dataset(dataset).detection
+    name, yolo = backend or detection.backend, detection.ultralytics
+    inputs = [
+        fetched_for_detection_path(dataset, name), clips_folder(dataset) / "index.parquet", checksums_path(dataset)
+    ]  # fmt: skip
+    if name == "ultralytics" and yolo is not None and yolo.architecture is not None:
+        inputs.append(Path(yolo.architecture))
+    return inputs
 
 
 def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
-    """Files that a stage of a run reads, relative to the project's root."""
-    clips = [clips_folder(run.dataset) / "index.parquet"]
+    """Files that a stage of a run reads, relative to the project's root; `checksums.json` stands for the pixels."""
+    index = clips_folder(run.dataset) / "index.parquet"
+    clips = [index, checksums_path(run.dataset)]
     backend = project.dataset(run.dataset).detection.backend
     boxes = [boxes_path(run.dataset, backend), classes_path(run.dataset, backend)]
     is_object = project.method(run.method).level == "object"
@@ -228,10 +258,10 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
         labels = [clips_folder(run.dataset) / "labels.parquet"]
         return clips + model + (boxes if is_object else labels)
     if stage == "maps":
-        return [*clips, clips_folder(run.dataset) / "labels.parquet", run.folder / "object_scores.parquet"]
+        return [index, clips_folder(run.dataset) / "labels.parquet", run.folder / "object_scores.parquet"]
     if stage == "evaluate":
         tracks = clips_folder(run.dataset) / "tracks.parquet"
-        return [*clips, tracks, run.folder / "frame_scores.parquet", run.folder / "regions.parquet"]
+        return [index, tracks, run.folder / "frame_scores.parquet", run.folder / "regions.parquet"]
     if stage == "benchmark":
         teachers = [teacher for teacher, _ in teachers_of(project, run)]
         timed = model + [teacher.folder / "model.safetensors" for teacher in teachers]
@@ -239,3 +269,18 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
         return clips + labels + timed + (boxes if is_object or teachers else [])
     message = f"no stage {stage!r} of a run"
     raise ValueError(message)
+
+
+def run_outputs(project: Project, stage: str, run: Run) -> list[Path]:
+    """Files that a stage of a run writes, relative to the project's root, without its record."""
+    scored = ["maps.npz", "frame_scores.parquet", "regions.parquet"]
+    is_object = project.method(run.method).level == "object"
+    names = {
+        "pretrain": ["pretrained.safetensors", "pretraining.csv"],
+        "train": ["model.safetensors", "training.csv", *settings_of(project, run).training_documents],
+        "score": ["object_scores.parquet"] if is_object else scored,
+        "maps": scored,
+        "evaluate": ["metrics.json"],
+        "benchmark": ["speed.json", "complexity.json"],
+    }[stage]
+    return [run.folder / name for name in names]

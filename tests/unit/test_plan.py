@@ -68,8 +68,11 @@ def test_fetch_writes_the_lists_that_were_asked_for(
     (tmp_path / "config").symlink_to(repository / "config")
     fetch.run(Project(tmp_path), "plaza", mirror=None, **options)
     folder = tmp_path / "data" / "raw" / "plaza"
-    assert {path.name for path in folder.iterdir()} == written
-    assert all(read_json(path)["files"] == [] for path in folder.iterdir())
+    lists = [path for path in folder.iterdir() if path.is_file()]
+    assert {path.name for path in lists} == written
+    assert all(read_json(path)["files"] == [] for path in lists)
+    records = {path.stem.replace("fetched", "fetch") for path in lists}
+    assert {path.stem for path in (folder / "records").iterdir()} == records
 
 
 ONNX = "{file: a.onnx, size: 1, sha256: '" + "0" * 64 + "'}"

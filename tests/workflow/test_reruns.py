@@ -41,6 +41,38 @@ def test_a_second_run_has_nothing_to_do(finished: Checkout) -> None:
     assert "Nothing to be done" in (lambda ended: ended.stdout + ended.stderr)(finished.snakemake())
 
 
+def lightvad(checkout: Checkout, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a sub-command by hand in a checkout."""
+    command = [sys.executable, "-m", "lightvad", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(checkout.root / "src")}
+    return subprocess.run(command, cwd=checkout.root, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_every_file_is_in_a_record_and_as_it_says(finished: Checkout) -> None:
+    ended = lightvad(finished, "verify")
+    assert ended.returncode == 0, ended.stdout
+    assert "0 differ, 0 missing, 0 made from something else, 0 in no record" in ended.stdout
+    told = lightvad(finished, "explain", "results/tables/plaza/smoke/fast_aed/table7.csv")
+    assert told.returncode == 0, told.stderr
+    for link in (
+        "metrics.json",
+        "frame_scores.parquet",
+        "maps.npz",
+        "motion.parquet",
+        "checksums.json",
+        "fetched.json",
+    ):
+        assert link in told.stdout
+
+
+def test_preparing_the_same_pixels_by_hand_reruns_nothing(finished: Checkout) -> None:
+    overrides = [part for item in SMALL for part in ("--set", item)]
+    ended = lightvad(finished, "prepare", "--dataset", "plaza", *overrides)
+    assert ended.returncode == 0, ended.stderr
+    assert finished.planned() == set()
+    assert lightvad(finished, "verify").returncode == 0
+
+
 def test_a_changed_smoothing_value_reruns_evaluation_and_what_follows(finished: Checkout) -> None:
     jobs = finished.planned(small=(*SMALL, "datasets.plaza.smoothing.plain_seconds=0.7"))
     assert {job for job in jobs if job.startswith("evaluate")} == {

@@ -5,6 +5,7 @@ rule benchmark:
     output:
         f"{RUN}/speed.json",
         f"{RUN}/complexity.json",
+        f"{RUN}/records/benchmark.json",
     log:
         f"{LOG}/benchmark.log",
     threads: workflow.cores

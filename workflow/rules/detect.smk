@@ -4,6 +4,7 @@ rule detect:
     output:
         "results/boxes/{dataset}/{backend}.parquet",
         "results/boxes/{dataset}/{backend}.classes.npz",
+        "results/boxes/{dataset}/records/detect-{backend}.json",
     log:
         "logs/{dataset}/detect-{backend}.log",
     priority: 1

@@ -4,6 +4,7 @@ rule evaluate:
     output:
         f"{RUN}/metrics.json",
         f"{RUN}/record.json",
+        f"{RUN}/records/evaluate.json",
     log:
         f"{LOG}/evaluate.log",
     threads: 1

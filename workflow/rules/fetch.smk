@@ -5,6 +5,7 @@ rule fetch:
         dataset_inputs_of("fetch"),
     output:
         "data/raw/{dataset}/fetched.json",
+        "data/raw/{dataset}/records/fetch.json",
     log:
         "logs/{dataset}/fetch.log",
     retries: 1
@@ -19,6 +20,7 @@ rule fetch_detection:
         dataset_inputs_of("fetch"),
     output:
         "data/raw/{dataset}/fetched-{backend}.json",
+        "data/raw/{dataset}/records/fetch-{backend}.json",
     log:
         "logs/{dataset}/fetch-{backend}.log",
     retries: 1

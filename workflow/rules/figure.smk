@@ -14,6 +14,7 @@ rule figure:
         ),
         "results/figures/{datasets}/{budget}/{paper}/figure{number}.pdf",
         "results/figures/{datasets}/{budget}/{paper}/figure{number}.csv",
+        "results/figures/{datasets}/{budget}/{paper}/records/figure{number}.json",
     log:
         "logs/{datasets}/{budget}/{paper}-figure{number}.log",
     params:

@@ -6,11 +6,11 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from lightvad.config import Config
-from lightvad.project import Project, parsed
+from lightvad.project import Project, digest, parsed
 from lightvad.errors import LightvadError
 from lightvad.layout import Run
 from lightvad.plan import Plan
-from lightvad.resolution import dataset_digest, report_digest, run_digest, table_digest
+from lightvad.resolution import dataset_digest, report_slice, run_digest, table_slice
 
 try:
     CONFIG = parsed(Config, {**config}, "config/config.yaml or --config")
@@ -94,11 +94,13 @@ def result_inputs_of(kind):
 
 
 def result_digest_of(kind):
-    return lambda wildcards: table_digest(
-        PROJECT,
-        paper=wildcards.paper,
-        kind=kind,
-        number=wildcards.number,
-        datasets=tuple(wildcards.datasets.split("+")),
-        seeds=CONFIG.seeds,
+    return lambda wildcards: digest(
+        table_slice(
+            PROJECT,
+            paper=wildcards.paper,
+            kind=kind,
+            number=wildcards.number,
+            datasets=tuple(wildcards.datasets.split("+")),
+            seeds=CONFIG.seeds,
+        )
     )

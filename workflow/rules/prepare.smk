@@ -5,6 +5,8 @@ rule prepare:
         "data/clips/{dataset}/index.parquet",
         "data/clips/{dataset}/labels.parquet",
         "data/clips/{dataset}/tracks.parquet",
+        "data/clips/{dataset}/checksums.json",
+        "data/clips/{dataset}/records/prepare.json",
     log:
         "logs/{dataset}/prepare.log",
     resources:

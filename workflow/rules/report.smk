@@ -7,14 +7,17 @@ rule report:
         ),
     output:
         "results/report/{datasets}/{budget}/index.html",
+        "results/report/{datasets}/{budget}/records/report.json",
     log:
         "logs/{datasets}/{budget}/report.log",
     params:
-        config=lambda wildcards: report_digest(
-            PROJECT,
-            papers=tuple(PAPERS),
-            datasets=tuple(wildcards.datasets.split("+")),
-            budget=wildcards.budget,
+        config=lambda wildcards: digest(
+            report_slice(
+                PROJECT,
+                papers=tuple(PAPERS),
+                datasets=tuple(wildcards.datasets.split("+")),
+                budget=wildcards.budget,
+            )
         ),
     shell:
         "{LIGHTVAD} report --datasets {wildcards.datasets} --budget {wildcards.budget}"

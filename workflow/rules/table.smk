@@ -5,6 +5,7 @@ rule table:
         "results/tables/{datasets}/{budget}/{paper}/table{number}.csv",
         "results/tables/{datasets}/{budget}/{paper}/table{number}.md",
         "results/tables/{datasets}/{budget}/{paper}/table{number}.tex",
+        "results/tables/{datasets}/{budget}/{paper}/records/table{number}.json",
     log:
         "logs/{datasets}/{budget}/{paper}-table{number}.log",
     params:

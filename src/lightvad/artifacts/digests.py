@@ -1,10 +1,13 @@
 """Checksums of files and of sets of files."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from lightvad.errors import LightvadError
+from lightvad.progress import track
+
+BLOCK = 2**20
 
 
 def sha256_of(path: Path) -> str:
@@ -19,6 +22,40 @@ def sha256_of(path: Path) -> str:
     except OSError as error:
         message = f"{path}: missing or unreadable ({error.strerror}); run the stage that writes it"
         raise LightvadError(message) from error
+
+
+def checksums_of(files: Sequence[Path], *, root: Path, what: str) -> dict[str, str]:
+    """Hex sha256 of several files, each once: path as given -> checksum. Long work says how many MiB a second it reads.
+
+    Args:
+        files: relative to `root`.
+        root: the folder that they are relative to.
+        what: for progress lines.
+
+    Raises:
+        LightvadError: a file cannot be read.
+    """
+    wanted = list(dict.fromkeys(files))
+    found: dict[str, str] = {}
+    try:
+        blocks = sum(-(-(root / file).stat().st_size // BLOCK) for file in wanted)
+        for _ in track(_hashed(wanted, root, found), total=blocks, what=what, unit="MiB"):
+            pass
+    except OSError as error:
+        message = f"{error.filename}: missing or unreadable ({error.strerror}); run the stage that writes it"
+        raise LightvadError(message) from error
+    return found
+
+
+def _hashed(files: Iterable[Path], root: Path, found: dict[str, str]) -> Iterator[None]:
+    """Fill `found`; yields after every block that was read."""
+    for file in files:
+        total = hashlib.sha256()
+        with (root / file).open("rb") as opened:
+            while block := opened.read(BLOCK):
+                total.update(block)
+                yield
+        found[file.as_posix()] = total.hexdigest()
 
 
 def check_bytes(path: Path, *, size: int, sha256: str, remedy: str) -> None:

@@ -1,21 +1,35 @@
 """Weights as safetensors: no pickle from outside is ever executed."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from lightvad.artifacts.atomic import atomic_path
+from lightvad.artifacts.atomic import write_bytes
 from lightvad.errors import LightvadError
 
 
 def write_weights(path: Path, state: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a state dict as safetensors, atomically; `metadata` holds method, variant, config digest and input size."""
+    """Write a state dict as safetensors, atomically; `metadata` holds method, variant, config digest and input size.
+
+    The same weights and metadata give the same bytes.
+    """
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=dict(metadata))
+    write_bytes(path, _ordered(save(tensors, metadata=dict(metadata))))
+
+
+def _ordered(content: bytes) -> bytes:
+    """A safetensors file with its metadata sorted: the library writes them in an order that is random."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    # The tensors begin at a multiple of 8 bytes, as the library has them.
+    text = text.ljust(-(-len(text) // 8) * 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
 
 
 def read_weights(path: Path, method: str | None = None) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

@@ -17,7 +17,7 @@ from torch import nn
 from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.tables import BOX, BOXES, read_table
 from lightvad.artifacts.weights import load_state, read_weights, write_weights
-from lightvad.config import UltralyticsDetector
+from lightvad.config import Detection, UltralyticsDetector
 from lightvad.detection.yolo import built_network, fused, largest_stride, network_images
 from lightvad.errors import LightvadError
 from lightvad.project import digest
@@ -25,6 +25,7 @@ from lightvad.training_loop import Training, finish, fit, launch, seed_everythin
 from lightvad.video.clips import ClipStore
 
 WEIGHTS = "detector.safetensors"
+EPOCHS = "detector.csv"
 
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 5e-4
@@ -46,6 +47,12 @@ class TruthImages:
     images: torch.Tensor
     boxes: list[np.ndarray]
     classes: list[np.ndarray]
+
+
+def trains_a_network(detection: Detection) -> bool:
+    """Whether the configured detector is trained here: then `detector.safetensors` and `detector.csv` are written."""
+    yolo = detection.ultralytics
+    return detection.backend == "ultralytics" and yolo is not None and yolo.weights is None
 
 
 def train_detector(
@@ -83,7 +90,7 @@ def train_detector(
     training = Training(
         what=f"{what} detector",
         folder=folder,
-        csv=folder / "detector.csv",
+        csv=folder / EPOCHS,
         digest=digest({**origin, "boxes": sha256_of(clips.root / "truth_boxes.parquet")}),
         seed=seed,
         epochs=settings.epochs,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightvad.config import Experiment, Figure, ReportedPoints, Table, TableRow
-from lightvad.layout import Run, clips_folder, figures_folder, tables_folder
+from lightvad.layout import Run, checksums_path, clips_folder, figures_folder, tables_folder
 from lightvad.project import Project
 
 REPORTED_FOLDER = Path("config/reported")
@@ -81,7 +81,7 @@ def table_inputs(table: Table, *, datasets: tuple[str, ...], budget: str, seeds:
 
 
 def figure_inputs(figure: Figure, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Path]:
-    """Every file that a figure reads, relative to the project's root (frames and masks: the clip store's index)."""
+    """Every file that a figure reads, relative to the project's root; `checksums.json` stands for frames and masks."""
     runs = runs_of(figure, datasets=datasets, budget=budget, seeds=seeds)
     timed = timed_runs(figure, datasets=datasets, budget=budget, seeds=seeds)
     if figure.kind == "speed_accuracy":
@@ -93,7 +93,8 @@ def figure_inputs(figure: Figure, *, datasets: tuple[str, ...], budget: str, see
             *(run.folder / "speed.json" for run in timed),
         ]
     names = ["frame_scores.parquet"] + (["maps.npz"] if figure.kind == "anomaly_maps" else [])
-    return _indices(datasets) + [run.folder / name for run in runs for name in names]
+    pixels = [checksums_path(dataset) for dataset in datasets]
+    return _indices(datasets) + pixels + [run.folder / name for run in runs for name in names]
 
 
 def _indices(datasets: tuple[str, ...]) -> list[Path]:

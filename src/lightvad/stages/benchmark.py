@@ -1,5 +1,6 @@
 """Speed and complexity of the path that is scored; a student's teachers are timed beside it in one process."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from lightvad.artifacts.tables import BOXES, LABELS, read_table
 from lightvad.config import Benchmark, Dataset, Detection, MethodSettings, MotionRegions
 from lightvad.detection.class_probabilities import read_class_probabilities
 from lightvad.detection.timing import TimedDetector, detector_for_timing
+from lightvad.detection.yolo_training import WEIGHTS, trains_a_network
 from lightvad.evaluation.complexity import complexity
 from lightvad.evaluation.speed import (
     REFERENCE_PRECISION,
@@ -24,7 +26,9 @@ from lightvad.layout import Run, boxes_path, classes_path, clips_folder, raw_fol
 from lightvad.methods.protocol import part_of
 from lightvad.project import Project
 from lightvad.resolution import settings_model, settings_of, teachers_of
-from lightvad.stages.jobs import Machine, check_weights, needs_boxes
+from lightvad.stages.jobs import check_weights, needs_boxes
+from lightvad.stages.machine import Machine
+from lightvad.stages.recording import recorded
 from lightvad.video.clips import ClipStore
 
 RESOLUTIONS = (1, 4, 16)
@@ -42,8 +46,17 @@ def run(project: Project, run: Run, machine: Machine) -> None:
         LightvadError: weights, clips, labels or boxes are missing, or weights are another run's.
     """
     machine.apply()
-    dataset, benchmark = project.dataset(run.dataset), project.budget(run.budget).benchmark
     runs = [run, *(teacher for teacher, _ in teachers_of(project, run))]
+    detection = project.dataset(run.dataset).detection
+    with_network = trains_a_network(detection) and any(needs_boxes(project, timed.method) for timed in runs)
+    network = [boxes_path(run.dataset, detection.backend).parent / WEIGHTS] if with_network else []
+    with recorded(project, run, "benchmark", machine=machine, also_read=network):
+        _measure(project, run, runs, machine)
+
+
+def _measure(project: Project, run: Run, runs: Sequence[Run], machine: Machine) -> None:
+    """Time `runs` in turns, the first of which is `run`, and write its documents."""
+    dataset, benchmark = project.dataset(run.dataset), project.budget(run.budget).benchmark
     store = ClipStore(project.root / clips_folder(run.dataset))
     clip = max(store.clips("test"), key=lambda clip: clip.frames)
     with_boxes = any(needs_boxes(project, timed.method) for timed in runs)

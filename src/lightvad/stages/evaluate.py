@@ -7,19 +7,23 @@ from lightvad.evaluation.auc import evaluate_protocol
 from lightvad.evaluation.localization import rbdc_tbdc
 from lightvad.layout import Run, clips_folder
 from lightvad.project import Project
-from lightvad.resolution import run_inputs, settings_of
-from lightvad.stages.jobs import Machine, recorded
+from lightvad.resolution import settings_of
+from lightvad.stages.machine import Machine
+from lightvad.stages.recording import recorded
+
+MEASURING_STAGES = ("pretrain", "train", "score", "maps", "evaluate")
+"""Those of a run that lead to its metrics. A benchmark may come before or after them: its record stands alone."""
 
 
 def run(project: Project, run: Run, machine: Machine) -> None:
-    """Write `metrics.json`, and `record.json`, which gathers the records of all stages of the run.
+    """Write `metrics.json`, and `record.json`, which gathers the records of the stages that led to it.
 
     Raises:
         LightvadError: scores are missing, NaN, or do not match the labels.
     """
     dataset = project.dataset(run.dataset)
     folder = project.root / run.folder
-    with recorded(project, run, "evaluate", machine=machine, inputs=run_inputs(project, "evaluate", run)):
+    with recorded(project, run, "evaluate", machine=machine):
         scores = read_table(folder / "frame_scores.parquet", FRAME_SCORES)
         bootstrap = project.budget(run.budget).bootstrap
         protocols = {
@@ -44,4 +48,4 @@ def run(project: Project, run: Run, machine: Machine) -> None:
                 "tbdc": tbdc,
             },
         )
-    write_json(folder / "record.json", collect_records(folder))
+    write_json(folder / "record.json", collect_records(folder, MEASURING_STAGES))

@@ -1,11 +1,14 @@
 """Fetch a dataset's files from its publisher or a mirror; every byte is checked against its sha256."""
 
+from pathlib import Path
 from typing import Literal
 
 from lightvad import datasets
-from lightvad.layout import fetched_for_detection_path, raw_folder
+from lightvad.artifacts.documents import read_json
+from lightvad.layout import fetched_for_detection_path, fetched_path, raw_folder
 from lightvad.project import Project
 from lightvad.resolution import detection_sources
+from lightvad.stages.recording import recorded_dataset
 
 Part = Literal["clips", "detection"]
 
@@ -27,15 +30,40 @@ def run(
     Raises:
         LightvadError: a file cannot be had, or its size or sha256 is wrong.
     """
-    spec, root = project.dataset(dataset), project.root / raw_folder(dataset)
+    spec, folder = project.dataset(dataset), raw_folder(dataset)
+    root = project.root / folder
     if only != "detection":
-        datasets.fetch(spec, root=root, mirror=mirror)
+        listed = fetched_path(dataset)
+        with recorded_dataset(
+            project,
+            dataset,
+            "fetch",
+            folder=folder,
+            options={"only": "clips", "mirror": mirror},
+            outputs=lambda: _listed(project, folder, listed),
+        ):
+            datasets.fetch(spec, root=root, mirror=mirror)
     if only != "clips":
         name = backend or spec.detection.backend
-        datasets.fetch_for_detection(
-            detection_sources(spec, name),
-            what=f"{dataset}, detection by {name}",
-            root=root,
-            mirror=mirror,
-            listed=project.root / fetched_for_detection_path(dataset, name),
-        )
+        needed = fetched_for_detection_path(dataset, name)
+        with recorded_dataset(
+            project,
+            dataset,
+            "fetch",
+            folder=folder,
+            options={"only": "detection", "backend": name, "mirror": mirror},
+            outputs=lambda: _listed(project, folder, needed),
+            backend=name,
+        ):
+            datasets.fetch_for_detection(
+                detection_sources(spec, name),
+                what=f"{dataset}, detection by {name}",
+                root=root,
+                mirror=mirror,
+                listed=project.root / needed,
+            )
+
+
+def _listed(project: Project, folder: Path, listed: Path) -> list[Path]:
+    """A list of fetched files, and the files that it names."""
+    return [listed, *(folder / entry["file"] for entry in read_json(project.root / listed)["files"])]

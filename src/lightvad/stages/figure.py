@@ -14,9 +14,11 @@ from lightvad.layout import clips_folder, figures_folder
 from lightvad.project import Project
 from lightvad.reporting import anomaly_maps, score_curves, speed_accuracy
 from lightvad.reporting.captions import data_note, titles_of
-from lightvad.reporting.selection import Shown
+from lightvad.reporting.selection import Shown, figure_inputs
 from lightvad.reporting.shown_frames import clips_shown, frame_strip
 from lightvad.reporting.style import styled, write_figure
+from lightvad.resolution import table_slice
+from lightvad.stages.recording import options_of, recorded_result
 from lightvad.video.clips import ClipStore
 
 Rows = list[dict[str, Any]]
@@ -40,8 +42,19 @@ def run(
     experiment = project.experiment(paper)
     figure = figure_of(experiment, number)
     shown = Shown(project, experiment, datasets, budget, seeds, root)
-    path = root / figures_folder(datasets, budget, paper) / f"figure{number}.csv"
-    with styled():
+    name = figures_folder(datasets, budget, paper) / f"figure{number}.csv"
+    path = root / name
+    record = recorded_result(
+        project,
+        "figure",
+        name=path.stem,
+        options=options_of(paper=paper, number=number, datasets=datasets, budget=budget, seeds=seeds),
+        config=table_slice(project, paper=paper, kind="figures", number=number, datasets=datasets, seeds=seeds),
+        inputs=figure_inputs(figure, datasets=datasets, budget=budget, seeds=seeds),
+        outputs=[name.with_suffix(f".{suffix}") for suffix in ("png", "pdf", "csv")],
+        root=root,
+    )
+    with record, styled():
         canvas, rows, columns = _drawn(shown, figure, number)
         write_csv(path, rows, columns)
         write_figure(canvas, [path.with_suffix(".png"), path.with_suffix(".pdf")])

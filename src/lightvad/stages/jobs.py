@@ -1,18 +1,11 @@
-"""From a run's name to the `Job` that a method is handed, and the record that is kept of every stage."""
+"""From a run's name to the `Job` that a method is handed."""
 
 import json
-import os
-import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from lightvad.artifacts.digests import sha256_of
-from lightvad.artifacts.records import recording
 from lightvad.artifacts.tables import BOXES, read_table
 from lightvad.artifacts.weights import read_metadata
 from lightvad.errors import LightvadError
@@ -28,28 +21,8 @@ from lightvad.resolution import (
     shared_settings,
     teachers_of,
 )
+from lightvad.stages.machine import Machine
 from lightvad.video.clips import Clip, ClipStore
-
-MACHINE_OPTIONS: dict[str, tuple[str, ...]] = {"maps": ("threads",), "evaluate": ()}
-"""Which of a machine's options the sub-command of a stage has; the others have both, device and threads."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """How a stage runs: device (`auto`, `cpu`, `cuda`) and CPU threads."""
-
-    device: str = "auto"
-    threads: int = 0
-
-    def apply(self) -> None:
-        """Set the CPU threads of torch and OpenCV (0: all cores)."""
-        import cv2
-        import torch
-
-        threads = self.threads or len(os.sched_getaffinity(0))
-        torch.set_num_threads(threads)
-        cv2.setNumThreads(threads)
-        torch.set_flush_denormal(True)
 
 
 def held_out(clips: list[Clip], fraction: float) -> frozenset[str]:
@@ -155,33 +128,3 @@ def _state_digest(project: Project, run: Run, stage: str) -> str:
     """What a resume state must agree in: configuration, code, and the bytes of every input."""
     inputs = {path.as_posix(): sha256_of(project.root / path) for path in run_inputs(project, stage, run)}
     return digest([run_slice(project, stage, run), code_digest(*stage_modules(stage, run.method)), inputs])
-
-
-def command_of(project: Project, run: Run, stage: str, machine: Machine) -> str:
-    """The command line that does a stage of a run again from the project's root, every override quoted for a shell."""
-    words = ["lightvad", stage, "--run", run.folder.as_posix()]
-    for option in MACHINE_OPTIONS.get(stage, ("device", "threads")):
-        words += [f"--{option}", str(getattr(machine, option))]
-    for override in project.overrides:
-        words += ["--set", override]
-    return shlex.join(words)
-
-
-@contextmanager
-def recorded(project: Project, run: Run, stage: str, *, machine: Machine, inputs: list[Path]) -> Iterator[None]:
-    """Keep `records/STAGE.json` of what happens inside the block; written only when it ends without an error."""
-    content = run_slice(project, stage, run)
-    precision = content.get("settings", {}).get("precision", "-")
-    with recording(
-        project.root / run.folder / "records" / f"{stage}.json",
-        command=command_of(project, run, stage, machine),
-        config=content,
-        config_digest=digest(content),
-        code_digest=code_digest(*stage_modules(stage, run.method)),
-        inputs=inputs,
-        root=project.root,
-        device=machine.device,
-        precision=precision,
-        threads=machine.threads or len(os.sched_getaffinity(0)),
-    ):
-        yield

@@ -4,8 +4,8 @@ from lightvad.artifacts.tables import FRAME_SCORES, LABELS, OBJECT_SCORES, REGIO
 from lightvad.layout import Run, clips_folder
 from lightvad.maps import frame_scores_from_objects, write_maps
 from lightvad.project import Project
-from lightvad.resolution import run_inputs
-from lightvad.stages.jobs import Machine, recorded
+from lightvad.stages.machine import Machine
+from lightvad.stages.recording import recorded
 from lightvad.video.clips import ClipStore
 
 
@@ -18,7 +18,7 @@ def run(project: Project, run: Run, machine: Machine) -> None:
     machine.apply()
     dataset = project.dataset(run.dataset)
     folder = project.root / run.folder
-    with recorded(project, run, "maps", machine=machine, inputs=run_inputs(project, "maps", run)):
+    with recorded(project, run, "maps", machine=machine):
         store = ClipStore(project.root / clips_folder(run.dataset))
         scores = read_table(folder / "object_scores.parquet", OBJECT_SCORES)
         labels = read_table(project.root / clips_folder(run.dataset) / "labels.parquet", LABELS)

@@ -3,8 +3,9 @@
 from lightvad.layout import Run
 from lightvad.methods.protocol import part_of
 from lightvad.project import Project
-from lightvad.resolution import run_inputs
-from lightvad.stages.jobs import Machine, job_of, recorded
+from lightvad.stages.jobs import job_of
+from lightvad.stages.machine import Machine
+from lightvad.stages.recording import recorded
 
 
 def run(project: Project, run: Run, machine: Machine) -> None:
@@ -14,5 +15,5 @@ def run(project: Project, run: Run, machine: Machine) -> None:
         LightvadError: an input is missing, the configuration is wrong, or a loss is not finite.
     """
     machine.apply()
-    with recorded(project, run, "pretrain", machine=machine, inputs=run_inputs(project, "pretrain", run)):
+    with recorded(project, run, "pretrain", machine=machine):
         part_of(run.method, "training").pretrain(job_of(project, run, "pretrain", machine))

@@ -6,6 +6,9 @@ from lightvad.artifacts.atomic import write_text
 from lightvad.layout import report_path
 from lightvad.project import Project
 from lightvad.reporting.report import page
+from lightvad.reporting.selection import report_inputs
+from lightvad.resolution import report_slice
+from lightvad.stages.recording import options_of, recorded_result
 
 
 def run(project: Project, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...], root: Path) -> None:
@@ -16,5 +19,15 @@ def run(project: Project, *, datasets: tuple[str, ...], budget: str, seeds: tupl
     """
     names = sorted(path.stem for path in (project.root / "config" / "experiments").glob("*.yaml"))
     experiments = [project.experiment(name) for name in names]
-    content = page(project, experiments, datasets=datasets, budget=budget, seeds=seeds, root=root)
-    write_text(root / report_path(datasets, budget), content)
+    with recorded_result(
+        project,
+        "report",
+        name="report",
+        options=options_of(datasets=datasets, budget=budget, seeds=seeds),
+        config=report_slice(project, papers=tuple(names), datasets=datasets, budget=budget),
+        inputs=report_inputs(experiments, datasets=datasets, budget=budget, seeds=seeds),
+        outputs=[report_path(datasets, budget)],
+        root=root,
+    ):
+        content = page(project, experiments, datasets=datasets, budget=budget, seeds=seeds, root=root)
+        write_text(root / report_path(datasets, budget), content)

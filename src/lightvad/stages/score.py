@@ -9,8 +9,9 @@ from lightvad.layout import Run
 from lightvad.methods.protocol import Job, part_of
 from lightvad.progress import track
 from lightvad.project import Project
-from lightvad.resolution import run_inputs
-from lightvad.stages.jobs import Machine, check_weights, job_of, needs_boxes, recorded
+from lightvad.stages.jobs import check_weights, job_of, needs_boxes
+from lightvad.stages.machine import Machine
+from lightvad.stages.recording import recorded
 
 
 def run(project: Project, run: Run, machine: Machine) -> None:
@@ -23,7 +24,7 @@ def run(project: Project, run: Run, machine: Machine) -> None:
         LightvadError: an input is missing, or the weights are another run's or do not fit the settings.
     """
     machine.apply()
-    with recorded(project, run, "score", machine=machine, inputs=run_inputs(project, "score", run)):
+    with recorded(project, run, "score", machine=machine):
         check_weights(project, run)
         job = job_of(project, run, "score", machine)
         part_of(run.method, "scoring").score(job)

@@ -9,9 +9,11 @@ from lightvad.errors import LightvadError
 from lightvad.layout import tables_folder
 from lightvad.project import Project
 from lightvad.reporting.captions import table_caption, titles_of
-from lightvad.reporting.selection import Shown
+from lightvad.reporting.selection import Shown, table_inputs
 from lightvad.reporting.tables import blocks_of, columns_of, lines_of
 from lightvad.reporting.typesetting import latex, markdown, print_blocks
+from lightvad.resolution import table_slice
+from lightvad.stages.recording import options_of, recorded_result
 
 
 def run(
@@ -31,14 +33,25 @@ def run(
     """
     experiment = project.experiment(paper)
     table = table_of(experiment, number)
-    shown = Shown(project, experiment, datasets, budget, seeds, root)
-    lines, caption = lines_of(shown, table), table_caption(shown, table)
-    blocks = blocks_of(lines, table, titles_of(shown))
-    title = f"{paper}, Table {number}: {table.title}"
-    path = root / tables_folder(datasets, budget, paper) / f"table{number}.csv"
-    write_csv(path, lines, columns_of(table))
-    write_text(path.with_suffix(".md"), markdown(title, blocks, caption))
-    write_text(path.with_suffix(".tex"), latex(title, blocks, caption))
+    name = tables_folder(datasets, budget, paper) / f"table{number}.csv"
+    path = root / name
+    with recorded_result(
+        project,
+        "table",
+        name=path.stem,
+        options=options_of(paper=paper, number=number, datasets=datasets, budget=budget, seeds=seeds),
+        config=table_slice(project, paper=paper, kind="tables", number=number, datasets=datasets, seeds=seeds),
+        inputs=table_inputs(table, datasets=datasets, budget=budget, seeds=seeds),
+        outputs=[name.with_suffix(f".{suffix}") for suffix in ("csv", "md", "tex")],
+        root=root,
+    ):
+        shown = Shown(project, experiment, datasets, budget, seeds, root)
+        lines, caption = lines_of(shown, table), table_caption(shown, table)
+        blocks = blocks_of(lines, table, titles_of(shown))
+        title = f"{paper}, Table {number}: {table.title}"
+        write_csv(path, lines, columns_of(table))
+        write_text(path.with_suffix(".md"), markdown(title, blocks, caption))
+        write_text(path.with_suffix(".tex"), latex(title, blocks, caption))
 
 
 def table_of(experiment: Experiment, number: str) -> Table:

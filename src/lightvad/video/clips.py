@@ -176,3 +176,17 @@ def index_of(clips: Iterable[Clip]) -> pd.DataFrame:
     """The table `index.parquet` of these clips."""
     rows = [(c.name, c.split, c.frames, c.height, c.width, c.fps, c.source) for c in clips]
     return pd.DataFrame(rows, columns=list(INDEX))
+
+
+def prepared_files(root: Path) -> list[Path]:
+    """Every file that belongs to the clips under `root`, relative to it: tables, then clips and masks, by name.
+
+    What lies in a folder below must be named after a clip of the index: what was left there by another preparation
+    does not count.
+
+    Raises:
+        LightvadError: there is no index.
+    """
+    clips = set(read_table(root / "index.parquet", INDEX)["clip"])
+    files = [*root.glob("*.parquet"), *(path for path in root.glob("*/*") if path.stem in clips)]
+    return sorted((path.relative_to(root) for path in files), key=lambda path: (len(path.parts), path))

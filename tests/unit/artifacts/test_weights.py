@@ -1,6 +1,8 @@
 """Weights: safetensors only, of the right method and shape."""
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,29 @@ def test_round_trip(tmp_path: Path) -> None:
     load_state(other, state, tmp_path / "m.safetensors")
     assert metadata == {"method": "fast_aed"}
     assert all(torch.equal(a, b) for a, b in zip(module.parameters(), other.parameters(), strict=True))
+
+
+def test_the_same_weights_give_the_same_bytes_in_every_process(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib, torch\n"
+        "from lightvad.artifacts.weights import write_weights\n"
+        "metadata = {name: name + ' \\u00e9 \\x22quoted\\x22' for name in 'abcdefgh'}\n"
+        "write_weights(pathlib.Path(sys.argv[1]), {'w': torch.arange(5.0), 'b': torch.ones(2, 3)}, metadata)\n"
+    )
+    paths = [tmp_path / f"{k}.safetensors" for k in range(3)]
+    for path in paths:
+        subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    assert len({path.read_bytes() for path in paths}) == 1
+    state, metadata = read_weights(paths[0])
+    assert torch.equal(state["w"], torch.arange(5.0))
+    assert torch.equal(state["b"], torch.ones(2, 3))
+    assert sorted(metadata) == list("abcdefgh")
+    assert all(value == f'{name} \u00e9 "quoted"' for name, value in metadata.items())
+
+
+def test_weights_without_metadata_can_be_written(tmp_path: Path) -> None:
+    write_weights(tmp_path / "m.safetensors", {"w": torch.ones(1)}, {})
+    assert read_weights(tmp_path / "m.safetensors") == ({"w": torch.ones(1)}, {})
 
 
 def test_another_method_is_refused(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def write_clips(root: Path, dataset: str) -> None:
         write_masks(folder / "masks" / f"{name}.npz", masks)
         clips.append(Clip(name, "test", FRAMES, HEIGHT, WIDTH, 25.0, SOURCES[dataset]))
     write_table(folder / "index.parquet", index_of(clips), INDEX)
+    write_json(folder / "checksums.json", {})
 
 
 def write_run(root: Path, run: Run) -> None:

@@ -39,7 +39,7 @@ def test_every_input_named_is_there_and_curves_need_no_speed(made_up: Project) -
     files += [path for figure in experiment.figures.values() for path in figure_inputs(figure, **CHOICE)]
     assert all((made_up.root / path).is_file() for path in files)
     curves = {path.name for path in figure_inputs(experiment.figures["4"], **CHOICE)}
-    assert curves == {"index.parquet", "frame_scores.parquet"}
+    assert curves == {"index.parquet", "checksums.json", "frame_scores.parquet"}
 
 
 def test_report_needs_all_tables_figures_and_records(made_up: Project) -> None:

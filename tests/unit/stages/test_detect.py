@@ -6,14 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
+from lightvad.artifacts.documents import write_json
 from lightvad.artifacts.tables import BOXES, INDEX, read_table, write_table
 from lightvad.detection.class_probabilities import read_class_probabilities
 from lightvad.errors import LightvadError
-from lightvad.layout import boxes_path, classes_path, clips_folder
+from lightvad.layout import boxes_path, checksums_path, classes_path, clips_folder, fetched_for_detection_path
 from lightvad.project import Project
 from lightvad.resolution import dataset_digest
 from lightvad.stages import detect
-from lightvad.stages.jobs import Machine
+from lightvad.stages.machine import Machine
 from lightvad.video.clips import Clip, index_of, write_zip_clip
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 6
@@ -32,6 +33,8 @@ def root(tmp_path: Path, repository: Path) -> Path:
     for clip in clips:
         write_zip_clip(tmp_path / clips_folder("plaza") / clip.split / f"{clip.name}.zip", images)
     write_table(tmp_path / clips_folder("plaza") / "index.parquet", index_of(clips), INDEX)
+    write_json(tmp_path / checksums_path("plaza"), {})
+    write_json(tmp_path / fetched_for_detection_path("plaza", "motion"), {"files": []})
     return tmp_path
 
 

@@ -1,22 +1,17 @@
 """From a run's name to what a method is handed."""
 
-import shlex
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightvad.artifacts.atomic import write_text
-from lightvad.artifacts.documents import read_json
-from lightvad.cli import app
 from lightvad.errors import LightvadError
 from lightvad.layout import Run
 from lightvad.project import Project
 from lightvad.resolution import pretraining_of, run_digest, run_slice, settings_of, teachers_of
-from lightvad.stages.jobs import Machine, command_of, held_out, recorded
+from lightvad.stages.jobs import held_out
 from lightvad.video.clips import Clip
 
 RUN = Run("ped2", "quick", "fast_aed", "default", 0)
@@ -82,41 +77,3 @@ def test_a_slice_holds_no_path_and_no_machine(repository: Path) -> None:
     text = str(run_slice(Project(repository), "train", RUN))
     assert str(repository) not in text
     assert "threads" not in text
-
-
-OVERRIDES = (
-    "datasets.ped2.object_maps={block_scale: 2, filter_size: 5}",
-    "datasets.ped2.note=a 'quoted' $word",
-    "budgets.quick.bootstrap=10",
-)
-
-
-@pytest.mark.parametrize("stage", ["pretrain", "train", "score", "maps", "evaluate"])
-def test_the_recorded_command_is_one_that_the_command_line_takes_and_says_all_that_was_given(
-    repository: Path, stage: str
-) -> None:
-    machine = Machine("cpu", 3)
-    name, sub, *words = shlex.split(command_of(Project(repository, OVERRIDES), RUN, stage, machine))
-    assert (name, sub) == ("lightvad", stage)
-    given = typer.main.get_command(app).commands[stage].make_context(stage, words).params
-    assert given["run"] == RUN.folder.as_posix()
-    assert tuple(given["overrides"]) == OVERRIDES
-    assert {key: given[key] for key in ("device", "threads") if key in given} == {
-        "pretrain": {"device": "cpu", "threads": 3},
-        "train": {"device": "cpu", "threads": 3},
-        "score": {"device": "cpu", "threads": 3},
-        "maps": {"threads": 3},
-        "evaluate": {},
-    }[stage]
-
-
-def test_a_record_holds_the_command_with_its_overrides(repository: Path, tmp_path: Path) -> None:
-    (tmp_path / "config").symlink_to(repository / "config")
-    write_text(tmp_path / "input.txt", "x")
-    project = Project(tmp_path, OVERRIDES)
-    with recorded(project, RUN, "train", machine=Machine("cpu", 2), inputs=[Path("input.txt")]):
-        pass
-    command = read_json(tmp_path / RUN.folder / "records" / "train.json")["command"]
-    assert command == command_of(project, RUN, "train", Machine("cpu", 2))
-    assert command.startswith(f"lightvad train --run {RUN.folder} --device cpu --threads 2 --set ")
-    assert [word for word in shlex.split(command) if word in OVERRIDES] == list(OVERRIDES)

@@ -88,6 +88,11 @@ class Settings(config.MethodSettings):
         return self.classifiers.checkpoint
 
     @property
+    def training_documents(self) -> tuple[str, ...]:
+        """The epochs of the second phase, and the images that the pseudo-abnormal data were made from."""
+        return ("training_classifiers.csv", "pseudo_abnormal.csv")
+
+    @property
     def gap(self) -> int:
         """Frames between the current frame and the two others of its window."""
         return self.flow.gap if self.motion == "flow" else self.gradients.gap
