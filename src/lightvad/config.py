@@ -233,7 +233,10 @@ class TableRow(Settings):
     label: str
     match: dict[str, str] = Field({}, description="reported column -> value of the row of the same method")
     protocol: Protocol = Field("plain", description="the paper's own protocol; `plain` is always shown beside it")
-    beyond_paper: bool = Field(False, description="not the paper's: stands beside the row that it matches, no reported")
+    beyond_paper: str = Field(
+        "",
+        description="what it does that the paper does not; it stands beside the row it matches",
+    )
     timed: bool = Field(False, description="its speed.json times this method and the other rows in one process")
     timed_as: Name | None = Field(None, description="variant with the same network, whose time is this row's as well")
 

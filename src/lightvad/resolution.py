@@ -252,8 +252,8 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
         owner = pretraining_of(project, run)
         maps = [teacher.folder / "maps.npz" for teacher, _ in teachers_of(project, run)]
         start = [owner.folder / "pretrained.safetensors"] if owner else []
-        with_boxes = is_object or settings_of(project, run).trains_on_boxes
-        return clips + maps + (boxes if with_boxes else []) + start
+        read = boxes if is_object else boxes[:1] if settings_of(project, run).trains_on_boxes else []
+        return clips + maps + read + start
     if stage == "score":
         labels = [clips_folder(run.dataset) / "labels.parquet"]
         return clips + model + (boxes if is_object else labels)

@@ -79,6 +79,19 @@ def speed_sentences(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
     return sentences
 
 
+def beyond_sentences(rows: Sequence[TableRow]) -> list[str]:
+    """What must be said of rows that are not the paper's, and of speeds that are another row's."""
+    sentences = []
+    for row in rows:
+        if row.beyond_paper:
+            sentences.append(f"{row.label}: beyond the paper; {row.beyond_paper}.")
+        if row.timed_as:
+            sentences.append(
+                f"{row.label} was not timed itself: its speed is that of {row.method}/{row.timed_as}, the same network."
+            )
+    return sentences
+
+
 def table_caption(shown: Shown, table: Table) -> list[str]:
     """The sentences below a table."""
     return [
@@ -87,6 +100,7 @@ def table_caption(shown: Shown, table: Table) -> list[str]:
         *protocol_sentences(shown, table.rows),
         *(absent_sentences(shown, "the literature's rows are") if table.literature else []),
         *([table.note.strip()] if table.note else []),
+        *beyond_sentences(table.rows),
         *speed_sentences(shown, table.rows),
     ]
 
@@ -116,5 +130,6 @@ def figure_caption(shown: Shown, figure: Figure) -> list[str]:
         *data_sentences(shown),
         seed_sentence(shown),
         *([figure.note.strip()] if figure.note and reported else []),
+        *beyond_sentences(figure.rows),
         *speed_sentences(shown, figure.rows),
     ]

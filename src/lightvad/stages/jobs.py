@@ -52,11 +52,12 @@ def job_of(project: Project, run: Run, stage: str, machine: Machine) -> Job:
     clips = ClipStore(project.root / clips_folder(run.dataset))
     boxes = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in BOXES.items()})
     probabilities = np.zeros((0, 0), np.float32)
+    backend = dataset.detection.backend
     if needs_boxes(project, run.method) or (stage == "train" and settings.trains_on_boxes):
+        boxes = read_table(project.root / boxes_path(run.dataset, backend), BOXES)
+    if needs_boxes(project, run.method):
         from lightvad.detection.class_probabilities import read_class_probabilities
 
-        backend = dataset.detection.backend
-        boxes = read_table(project.root / boxes_path(run.dataset, backend), BOXES)
         probabilities, _ = read_class_probabilities(project.root / classes_path(run.dataset, backend), boxes=len(boxes))
     owner = pretraining_of(project, run)
     return Job(

@@ -12,6 +12,8 @@ from lightvad.artifacts.documents import read_csv
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, tables_folder
 from lightvad.project import Project
+from lightvad.reporting.captions import figure_caption, table_caption
+from lightvad.reporting.selection import Shown
 from lightvad.reporting.tables import blocks_of
 from lightvad.reporting.typesetting import print_blocks
 from lightvad.stages import table as stage
@@ -174,3 +176,15 @@ def test_rows_beyond_the_paper_stand_beside_their_row_without_reported_numbers(m
     assert list(dict.fromkeys(line["label"] for line in lines)) == ["Fast-AED", "Fast-AED + pasted"]
     beyond = [line for line in lines if line["rebuilt_as"] == "fast_aed/pasted"]
     assert all(line["measured"] and not line["reported"] and not line["delta"] for line in beyond)
+
+
+def test_captions_say_what_is_beyond_the_paper_and_whose_speed_it_is(made_up: Project) -> None:
+    experiment = made_up.experiment("fast_aed")
+    shown = Shown(made_up, experiment, ("plaza",), "quick", (0,), made_up.root)
+    captions = [table_caption(shown, experiment.tables["7"]), figure_caption(shown, experiment.figures["2"])]
+    for sentences in captions:
+        assert any(one.startswith("Fast-AED + pasted: beyond the paper; in training") for one in sentences)
+        assert (
+            "Fast-AED + pasted was not timed itself: its speed is that of fast_aed/default, the same network."
+            in sentences
+        )

@@ -13,6 +13,8 @@ from lightvad.methods.fast_aed.windows import Place, Targets, WindowReader, to_f
 from lightvad.video.clips import Clip
 
 PREFETCHED = 2
+PASTING, HELDOUT_PASTING = 7, 8
+"""Last words of the seeds of pasting: not 0, which numpy takes for no word at all."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Batches:
         def read(index: int) -> Batch:
             chosen = slice(index * self.batch, (index + 1) * self.batch)
             places = [self.places[k] for k in order[chosen]]
-            return self._read(first + index, places, mirrored[chosen], self.paster, [*seed, index])
+            return self._read(first + index, places, mirrored[chosen], self.paster, [*seed, index, PASTING])
 
         return _read_ahead(read, count)
 
@@ -86,7 +88,9 @@ class Batches:
         """Some frames in the order given, none mirrored, the last batch smaller."""
         for start in range(0, len(places), self.batch):
             chosen = places[start : start + self.batch]
-            yield self._read(0, chosen, np.zeros(len(chosen), bool), self.heldout_paster, [self.seed, start])
+            yield self._read(
+                0, chosen, np.zeros(len(chosen), bool), self.heldout_paster, [self.seed, start, HELDOUT_PASTING]
+            )
 
     def _read(
         self, step: int, places: Sequence[Place], mirrored: np.ndarray, paster: Paster | None, seed: list[int]

@@ -1,17 +1,18 @@
 """Pasted objects: the high targets that normal videos lack. Beyond the paper (sheet, section 8).
 
-An abnormal object is one of another training clip: stretched to the side, moving faster than it does, or lying on its
-side. Normal ones are pasted too, as they are, so that the paste itself is no cue.
+An abnormal object is one of another training clip: stretched to the side, moving otherwise than it does, or lying on
+its side. Unchanged ones are pasted too, so that neither a paste nor the number of pastes gives the anomaly away.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import pandas as pd
 import torch
 
+from lightvad.artifacts.arrays import Resolution
 from lightvad.artifacts.tables import BOX
 from lightvad.errors import LightvadError
 from lightvad.maps import bins_touched
@@ -27,8 +28,41 @@ SMALLEST = 6
 BORDER = 2
 """Pixels at the frame's border; objects that reach into it are cut off and not pasted."""
 
+Bounds = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in whole pixels, x2/y2 exclusive."""
 Margins = tuple[int, int, int, int]
-"""Pixels left of, above, right of and below an object in its patch."""
+"""Pixels left of, above, right of and below an object."""
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """An object cut out of a window, and how it is changed.
+
+    Attributes:
+        pixels: uint8 (h, w, 3F), the box of the middle frame and its margins, from every frame of the window.
+        margins: ground around the object, pixels.
+        stretch: factor of the width.
+        velocity: movement in addition to its own, (x, y) pixels a frame.
+    """
+
+    pixels: np.ndarray
+    margins: Margins
+    stretch: float = 1.0
+    velocity: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the object as it is pasted, pixels."""
+        left, top, right, bottom = self.margins
+        height, width = self.pixels.shape[:2]
+        return round((width - left - right) * self.stretch), height - top - bottom
+
+    def turned(self, *, clockwise: bool) -> "Cutout":
+        """The object turned by a quarter."""
+        left, top, right, bottom = self.margins
+        if clockwise:
+            return Cutout(np.rot90(self.pixels, -1), (bottom, left, top, right))
+        return Cutout(np.rot90(self.pixels), (top, right, bottom, left))
 
 
 @dataclass(frozen=True)
@@ -42,9 +76,9 @@ class Pasted:
         abnormal: whether its target is 1.
     """
 
-    bounds: tuple[int, int, int, int]
+    bounds: Bounds
     source: Place
-    source_bounds: tuple[int, int, int, int]
+    source_bounds: Bounds
     abnormal: bool
 
 
@@ -70,11 +104,13 @@ class Paster:
         scale = np.array([(width / sizes[name][0], height / sizes[name][1]) * 2 for name in own["clip"]])
         corners = np.rint(own[list(BOX)].to_numpy(np.float64) * scale.reshape(-1, 4)).astype(int)
         inside = (corners[:, :2] >= BORDER).all(1) & (corners[:, 2:] <= (width - BORDER, height - BORDER)).all(1)
-        usable = inside & ((corners[:, 2:] - corners[:, :2]) >= SMALLEST).all(1)
+        sides = corners[:, 2:] - corners[:, :2]
+        usable = inside & ((sides >= SMALLEST) & (sides <= min(height, width))).all(1)
         if not usable.any():
             message = (
-                f"{reader.clips.root}: none of the {len(own)} boxes of {', '.join(sorted(clips))} can be pasted (a side"
-                f" of {SMALLEST} pixels, {BORDER} from the border); run `lightvad detect` again or leave out `pasting`"
+                f"boxes: none of the {len(own)} boxes of {', '.join(sorted(clips))} can be pasted (sides of {SMALLEST}"
+                f" pixels, {BORDER} from the border: {int(inside.sum())} lie inside); run `lightvad detect` again or"
+                " leave out `pasting`"
             )
             raise LightvadError(message)
         self._clips = own["clip"].to_numpy()[usable]
@@ -83,40 +119,66 @@ class Paster:
         self._several = len(set(self._clips)) > 1
 
     def paste(self, window: np.ndarray, clip: str, draw: np.random.Generator) -> list[Pasted]:
-        """Paste objects into a window uint8 (h, w, 3F) of `clip`, in place; those that are abnormal lie on top."""
+        """Paste objects of other clips (of `clip` itself if there is no other) into its window, in place.
+
+        Args:
+            window: uint8 (h, w, 3F).
+            clip: that the window belongs to.
+            draw: decides everything that is random.
+
+        Returns:
+            What was pasted; abnormal objects lie on top.
+        """
         settings = self.settings
-        normal = int(draw.integers(1, settings.normal + 1)) if draw.random() < settings.normal_share else 0
-        abnormal = int(draw.integers(1, settings.abnormal + 1)) if draw.random() < settings.abnormal_share else 0
-        return [self._paste(window, clip, draw, abnormal=k >= normal) for k in range(normal + abnormal)]
+        unchanged = int(draw.integers(1, settings.normal + 1)) if draw.random() < settings.normal_share else 0
+        others = int(draw.integers(1, settings.abnormal + 1))
+        abnormal = draw.random() < settings.abnormal_share
+        return [
+            self._paste(window, clip, draw, abnormal=abnormal and k >= unchanged) for k in range(unchanged + others)
+        ]
 
     def _paste(self, window: np.ndarray, clip: str, draw: np.random.Generator, *, abnormal: bool) -> Pasted:
+        height, width = self.reader.frame_size
+        source, (x1, y1, x2, y2) = self._chosen(clip, draw)
+        cutout = self._cut(source, (x1, y1, x2, y2))
+        if abnormal:
+            cutout = self._changed(cutout, draw)
+        size = np.array(cutout.size)
+        # Its feet stay where they are, but for the drift.
+        drift = draw.uniform(-1, 1, 2) * DRIFT * (width, height)
+        corner = np.rint(np.array([(x1 + x2 - size[0]) / 2, y2 - size[1]]) + drift)
+        corner = np.clip(corner, 0, np.array([width, height]) - size)
+        _blend(window, cutout, corner, self.reader.offsets)
+        left, top, right, bottom = np.concatenate([corner, corner + size]).astype(int).tolist()
+        return Pasted((left, top, right, bottom), source, (x1, y1, x2, y2), abnormal)
+
+    def _chosen(self, clip: str, draw: np.random.Generator) -> tuple[Place, Bounds]:
+        """An object's frame and its bounds there."""
         chosen = int(draw.integers(len(self._clips)))
         while self._several and self._clips[chosen] == clip:
             chosen = int(draw.integers(len(self._clips)))
-        source = (str(self._clips[chosen]), int(self._frames[chosen]))
         x1, y1, x2, y2 = self._corners[chosen].tolist()
+        return (str(self._clips[chosen]), int(self._frames[chosen])), (x1, y1, x2, y2)
+
+    def _cut(self, source: Place, bounds: Bounds) -> Cutout:
         height, width = self.reader.frame_size
-        cut = _with_margin((x1, y1, x2, y2), width, height)
-        patch = self.reader.read(source)[cut[1] : cut[3], cut[0] : cut[2]]
-        margins = (x1 - cut[0], y1 - cut[1], cut[2] - x2, cut[3] - y2)
-        size = np.array([x2 - x1, y2 - y1])
-        velocity, stretch = np.zeros(2), np.ones(2)
-        kind = self.settings.anomalies[int(draw.integers(len(self.settings.anomalies)))] if abnormal else ""
+        x1, y1, x2, y2 = bounds
+        dx, dy = round(MARGIN * (x2 - x1)) + 1, round(MARGIN * (y2 - y1)) + 1
+        left, top, right, bottom = max(0, x1 - dx), max(0, y1 - dy), min(width, x2 + dx), min(height, y2 + dy)
+        pixels = self.reader.read(source)[top:bottom, left:right]
+        return Cutout(pixels, (x1 - left, y1 - top, right - x2, bottom - y2))
+
+    def _changed(self, cutout: Cutout, draw: np.random.Generator) -> Cutout:
+        """The object made abnormal."""
+        settings = self.settings
+        kind = settings.anomalies[int(draw.integers(len(settings.anomalies)))]
         if kind == "stretched":
-            stretch[0] = min(draw.uniform(*self.settings.widening), width / size[0])
-        elif kind == "faster":
-            angle = draw.uniform(0, 2 * np.pi)
-            velocity = size[1] * draw.uniform(*self.settings.speed) * np.array([np.cos(angle), np.sin(angle)])
-        elif kind == "turned":
-            patch, margins = _turned(patch, margins, clockwise=draw.random() < 0.5)
-        new = np.minimum(np.rint(size[:: -1 if kind == "turned" else 1] * stretch), (width, height))
-        # Its feet stay where they are.
-        drift = draw.uniform(-1, 1, 2) * DRIFT * (width, height)
-        corner = np.rint(np.array([(x1 + x2 - new[0]) / 2, y2 - new[1]]) + drift)
-        corner = np.clip(corner, 0, np.array([width, height]) - new)
-        _blend(window, patch, corner, velocity, stretch, margins, self.reader.offsets)
-        left, top, right, bottom = np.concatenate([corner, corner + new]).astype(int).tolist()
-        return Pasted((left, top, right, bottom), source, (x1, y1, x2, y2), abnormal)
+            largest = self.reader.frame_size[1] / cutout.size[0]
+            return replace(cutout, stretch=min(draw.uniform(*settings.widening), largest))
+        if kind == "turned":
+            return cutout.turned(clockwise=draw.random() < 0.5)
+        speed, angle = cutout.size[1] * draw.uniform(*settings.speed), draw.uniform(0, 2 * np.pi)
+        return replace(cutout, velocity=(speed * np.cos(angle), speed * np.sin(angle)))
 
 
 def paint(
@@ -124,8 +186,9 @@ def paint(
 ) -> list[list[torch.Tensor]]:
     """The teachers' maps of windows with pasted objects.
 
-    What a teacher gave to the frame and to a pasted normal object, at the place it was cut from, is scaled by
-    `normal_ceiling`; inside an abnormal object every map is 1.
+    What a teacher gave to the frame is scaled by `normal_ceiling`, and so is what it gave to a pasted unchanged object:
+    the largest value of its finest map on the object's cells, at the place that the object was cut from. Inside an
+    abnormal object every map is 1.
 
     Args:
         maps: teachers x resolutions of maps float32 (B, r, r) or (B, h, w).
@@ -135,64 +198,39 @@ def paint(
     """
     height, width = targets.frame_size
     painted = [[one * settings.normal_ceiling for one in teacher] for teacher in maps]
+    finest = max(range(len(targets.resolutions)), key=lambda k: side_of(targets.resolutions[k], targets.frame_size))
     for b, objects in enumerate(pasted):
         for item in objects:
             bounds = np.array([item.bounds, item.source_bounds])
-            sources = targets.read([item.source])
-            for teacher, own in zip(painted, sources, strict=True):
-                for resolution, one, source in zip(targets.resolutions, teacher, own, strict=True):
-                    cells, cut = bins_touched(bounds, height, width, resolution).tolist()
-                    value = 1.0
-                    if not item.abnormal:
-                        value = settings.normal_ceiling * float(source[0, cut[1] : cut[3], cut[0] : cut[2]].max())
-                    one[b, cells[1] : cells[3], cells[0] : cells[2]].clamp_(min=value)
+            cells = [bins_touched(bounds, height, width, resolution).tolist() for resolution in targets.resolutions]
+            left, top, right, bottom = cells[finest][1]
+            for teacher, own in zip(painted, targets.read([item.source]), strict=True):
+                value = 1.0
+                if not item.abnormal:
+                    value = settings.normal_ceiling * float(own[finest][0, top:bottom, left:right].max())
+                for one, ((x1, y1, x2, y2), _) in zip(teacher, cells, strict=True):
+                    one[b, y1:y2, x1:x2].clamp_(min=value)
     return painted
 
 
-def _with_margin(bounds: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
-    x1, y1, x2, y2 = bounds
-    dx, dy = round(MARGIN * (x2 - x1)) + 1, round(MARGIN * (y2 - y1)) + 1
-    return max(0, x1 - dx), max(0, y1 - dy), min(width, x2 + dx), min(height, y2 + dy)
+def side_of(resolution: Resolution, frame_size: tuple[int, int]) -> int:
+    """The longer side of a map."""
+    return max(frame_size) if isinstance(resolution, str) else resolution
 
 
-def _turned(patch: np.ndarray, margins: Margins, *, clockwise: bool) -> tuple[np.ndarray, Margins]:
-    """A patch turned by a quarter, and its margins."""
-    left, top, right, bottom = margins
-    if clockwise:
-        return np.rot90(patch, -1), (bottom, left, top, right)
-    return np.rot90(patch), (top, right, bottom, left)
-
-
-def _blend(
-    window: np.ndarray,
-    patch: np.ndarray,
-    corner: np.ndarray,
-    velocity: np.ndarray,
-    stretch: np.ndarray,
-    margins: Margins,
-    offsets: Sequence[int],
-) -> None:
-    """Blend a patch uint8 (h, w, 3F) into a window, frame by frame along `velocity` (x, y; pixels a frame).
-
-    Args:
-        window: uint8 (H, W, 3F), changed in place.
-        patch: the object with its margins.
-        corner: where the object's upper left corner comes to lie in the middle frame.
-        velocity: movement in addition to its own.
-        stretch: factors of width and height.
-        margins: ground around the object in the patch, pixels.
-        offsets: frames of the window.
-    """
+def _blend(window: np.ndarray, cutout: Cutout, corner: np.ndarray, offsets: Sequence[int]) -> None:
+    """Blend an object into a window uint8 (H, W, 3F), in place; `corner`: its upper left (x, y) in the middle frame."""
     height, width = window.shape[:2]
+    patch, stretch = cutout.pixels, np.array([cutout.stretch, 1.0])
     size = np.maximum(np.rint(np.array(patch.shape[1::-1]) * stretch), 1).astype(int)
-    before, after = np.array(margins[:2]) * stretch, np.array(margins[2:]) * stretch
+    before, after = np.array(cutout.margins[:2]) * stretch, np.array(cutout.margins[2:]) * stretch
     across, down = (_fade(int(n), float(a), float(b)) for n, a, b in zip(size, before, after, strict=True))
     alpha = np.outer(down, across)[..., None]
     for k, offset in enumerate(offsets):
         channels = slice(3 * k, 3 * k + 3)
         frame = np.ascontiguousarray(patch[..., channels])
         frame = cv2.resize(frame, size.tolist(), interpolation=cv2.INTER_LINEAR)
-        left, top = np.rint(corner - before + velocity * offset).astype(int)
+        left, top = np.rint(corner - before + np.array(cutout.velocity) * offset).astype(int)
         x1, y1, x2, y2 = max(left, 0), max(top, 0), min(left + size[0], width), min(top + size[1], height)
         if x1 >= x2 or y1 >= y2:
             continue

@@ -91,16 +91,18 @@ class Adversarial(Settings):
 class Pasting(Settings):
     """Objects of other training clips pasted into the windows of distillation; beyond the paper (sheet, section 8)."""
 
-    abnormal_share: float = Field(0.75, gt=0, le=1, description="of the windows: with abnormal objects")
-    abnormal: int = Field(4, ge=1, description="at most so many abnormal objects in a window")
-    normal_share: float = Field(0.7, ge=0, le=1, description="of the windows: with unchanged objects, hard negatives")
-    normal: int = Field(4, ge=1, description="at most so many unchanged objects in a window")
-    anomalies: tuple[Literal["stretched", "faster", "turned"], ...] = Field(
-        ("stretched", "faster", "turned"), min_length=1, description="what makes an object abnormal, equally often"
+    abnormal_share: float = Field(
+        0.75, gt=0, le=1, description="of the windows: with abnormal objects among the pasted"
+    )
+    abnormal: int = Field(4, ge=1, description="at most so many objects are abnormal, or unchanged in the rest")
+    normal_share: float = Field(0.7, ge=0, le=1, description="of the windows: with further, unchanged objects")
+    normal: int = Field(4, ge=1, description="at most so many further, unchanged objects in a window")
+    anomalies: tuple[Literal["stretched", "moved", "turned"], ...] = Field(
+        ("stretched", "moved", "turned"), min_length=1, description="what makes an object abnormal, equally often"
     )
     widening: tuple[float, float] = Field((1.6, 3.0), description="of `stretched`: factors of the width")
     speed: tuple[float, float] = Field(
-        (0.1, 0.3), description="of `faster`: movement in addition to its own, object heights a frame, to any side"
+        (0.1, 0.3), description="of `moved`: movement in addition to its own, object heights a frame, to any side"
     )
     normal_ceiling: float = Field(0.5, gt=0, le=1, description="the teachers' maps are scaled by it; a paste's are 1")
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.unit.methods.fast_aed.conftest import HEIGHT, WIDTH, boxes
+from tests.unit.methods.fast_aed.conftest import FRAMES, HEIGHT, WIDTH, boxes
 
 from lightvad.errors import LightvadError
+from lightvad.methods.fast_aed.batches import Batches, places_of
 from lightvad.methods.fast_aed.pasting import BORDER, Pasted, Paster, paint
 from lightvad.methods.fast_aed.settings import OFFSETS, Pasting
 from lightvad.methods.fast_aed.training import train
@@ -19,7 +20,7 @@ from lightvad.methods.protocol import Job, TeacherMaps
 from lightvad.video.clips import ClipStore
 
 CLIPS = ["train_01", "train_02", "train_03"]
-NORMAL_ONLY = Pasting(normal_share=1, normal=1, abnormal_share=1e-9)
+NORMAL_ONLY = Pasting(normal_share=0, abnormal=1, abnormal_share=1e-9)
 ABNORMAL_ONLY = Pasting(normal_share=0, abnormal_share=1, abnormal=1)
 
 
@@ -73,7 +74,7 @@ def test_turned_objects_lie_on_their_side(store: ClipStore) -> None:
 
 
 def test_objects_move_by_the_given_speed(store: ClipStore) -> None:
-    own = paster(store, only("faster", speed=(0.1, 0.1)))
+    own = paster(store, only("moved", speed=(0.1, 0.1)))
     seen = 0
     for window, item in pasted_windows(own, 80):
         x1, y1, x2, y2 = item.bounds
@@ -120,14 +121,14 @@ def test_maps_are_one_in_abnormal_objects_and_the_scaled_source_in_normal_ones(
     looked_up = targets.read([source])
     for teacher in range(2):
         for k, one in enumerate(painted[teacher]):
-            before, own = maps[teacher][k] * 0.5, looked_up[teacher][k]
+            before = maps[teacher][k] * 0.5
+            value = 0.5 * looked_up[teacher][2][0, 12:24, 11:19].max()
             assert torch.all(one >= before - 1e-7)
             assert one.max() <= 1
             if k == 0:
                 assert one[1].item() == 1.0
-                torch.testing.assert_close(one[0], torch.maximum(before[0], own[0] * 0.5))
+                torch.testing.assert_close(one[0], before[0].clamp(min=value.item()))
             if k == 2:
-                value = 0.5 * own[0, 12:24, 11:19].max()
                 torch.testing.assert_close(one[0, 12:24, 30:38], before[0, 12:24, 30:38].clamp(min=value.item()))
                 assert torch.all(one[1, :10, :14] == 1)
                 torch.testing.assert_close(one[1, 10:], before[1, 10:])
@@ -136,6 +137,62 @@ def test_maps_are_one_in_abnormal_objects_and_the_scaled_source_in_normal_ones(
     cells = painted[0][1][1]
     assert cells[0, 0] == 1
     torch.testing.assert_close(cells[1:], maps[0][1][1, 1:] * 0.5)
+
+
+def test_the_number_of_pastes_does_not_tell_what_is_abnormal(store: ClipStore) -> None:
+    own, draw = paster(store, Pasting()), np.random.default_rng(0)
+    counts: dict[bool, list[int]] = {True: [], False: []}
+    for _ in range(600):
+        items = own.paste(np.zeros((HEIGHT, WIDTH, 9), np.uint8), "train_01", draw)
+        counts[any(item.abnormal for item in items)].append(len(items))
+    assert np.mean(counts[True]) == pytest.approx(np.mean(counts[False]), abs=0.35)
+    assert len(counts[True]) == pytest.approx(450, abs=40)
+
+
+def test_batches_are_pasted_by_seed_epoch_and_place_alone(
+    store: ClipStore, teachers: tuple[TeacherMaps, ...], tmp_path: Path
+) -> None:
+    targets = Targets(teachers, store.clips("train"), resolutions=(1, 4), frame_size=(HEIGHT, WIDTH), folder=tmp_path)
+
+    def batches(*, flip: bool = False) -> Batches:
+        reader = WindowReader(store, offsets=OFFSETS[3], frame_size=(HEIGHT, WIDTH))
+        training = Paster(reader, boxes(), CLIPS[:2], Pasting())
+        heldout = Paster(reader, boxes(), CLIPS[2:], Pasting())
+        places = places_of(store.clips("train"))[:18]
+        return Batches(reader, targets, places, 4, None, flip, 5, training, heldout)
+
+    first, again, other = (list(batches().epoch(epoch)) for epoch in (0, 0, 1))
+    for a, b in zip(first, again, strict=True):
+        assert torch.equal(a.frames, b.frames)
+        assert torch.equal(a.abnormal, b.abnormal)
+        assert all(torch.equal(x, y) for k in range(2) for x, y in zip(a.targets[k], b.targets[k], strict=True))
+    assert any(not torch.equal(a.frames, b.frames) for a, b in zip(first, other, strict=True))
+    for a, b in zip(first, batches(flip=True).epoch(0), strict=True):
+        for k in range(4):
+            whole, cells = a.frames[k], a.targets[0][1][k]
+            mirrored = not torch.equal(whole, b.frames[k])
+            torch.testing.assert_close(b.frames[k], whole.flip(-1) if mirrored else whole)
+            torch.testing.assert_close(b.targets[0][1][k], cells.flip(-1) if mirrored else cells)
+    for batch in first:
+        assert torch.equal(batch.targets[0][0][:, 0, 0] == 1, batch.abnormal)
+    places = [("train_03", t) for t in range(FRAMES)]
+    one, two = (list(batches().ordered(places)) for _ in "ab")
+    assert all(torch.equal(a.frames, b.frames) for a, b in zip(one, two, strict=True))
+
+
+def test_heldout_clips_stay_out_of_training_and_the_others_out_of_validation(
+    make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[list[str]] = []
+    whole = Paster.__init__
+
+    def noted(self: Paster, reader: WindowReader, table: pd.DataFrame, clips: list[str], settings: Pasting) -> None:
+        made.append(list(clips))
+        whole(self, reader, table, clips, settings)
+
+    monkeypatch.setattr(Paster, "__init__", noted)
+    train(make_job(settings={"pasting": {}}, boxes=boxes(), heldout=frozenset({"train_03"})))
+    assert made == [["train_01", "train_02"], ["train_03"]]
 
 
 def test_training_with_pasting_says_how_well_pasted_objects_are_told_from_normal_ones(

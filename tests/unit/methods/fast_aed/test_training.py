@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.unit.methods.fast_aed.conftest import boxes
 
 from lightvad.artifacts.documents import read_csv
 from lightvad.artifacts.weights import read_weights
@@ -164,14 +165,17 @@ class KilledError(Exception):
     """Stands for a kill between two epochs."""
 
 
-@pytest.mark.parametrize("phase", ["pretrain", "train"])
+@pytest.mark.parametrize(("phase", "pasting"), [("pretrain", None), ("train", None), ("train", {})])
 def test_a_resumed_training_equals_an_undisturbed_one(
-    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, phase: str
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, phase: str, pasting: dict[str, Any] | None
 ) -> None:
-    layers = {"pretraining": {"epochs": 4}, "training": {"epochs": 4, "lr_decay": "one_cycle"}, "horizontal_flip": True}
+    layers = {
+        "pretraining": {"epochs": 4}, "training": {"epochs": 4, "lr_decay": "one_cycle"}, "horizontal_flip": True,
+        "pasting": pasting,
+    }  # fmt: skip
     file = {"pretrain": "pretrained", "train": "model"}[phase]
     start = getattr(training, phase)
-    undisturbed, killed = make_job("undisturbed", layers), make_job("killed", layers)
+    undisturbed, killed = (make_job(name, layers, boxes=boxes()) for name in ("undisturbed", "killed"))
     start(undisturbed)
     whole = training.Batches.epoch
 
