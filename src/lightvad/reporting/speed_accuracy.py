@@ -24,8 +24,8 @@ MARKERS = {"model": "o", "end_to_end": "s"}
 PANEL_INCHES = 3.2
 LEGEND_INCHES = 0.72
 NAME_SHARE = 0.45
-BESIDE = 0.025
-"""Distance of two bars, in the logarithm of the speed."""
+BESIDE = 0.011
+"""Distance of two bars, in widths of the panel."""
 REPORTED, MEASURED = "reported", "measured"
 
 
@@ -120,8 +120,9 @@ def _panel(axes: Axes, points: Sequence[SpeedPoint]) -> None:
     reported = [point for point in points if point.source == REPORTED]
     measured = [point for point in points if point.source == MEASURED]
     colours = {label: colour_of(i) for i, label in enumerate(dict.fromkeys(point.label for point in measured))}
-    bars = _bar_places(measured)
     axes.set_xscale("log")
+    _limits(axes, points)
+    bars = _bar_places(axes, measured)
     axes.scatter(
         [p.fps for p in reported], [p.micro_auc for p in reported],
         s=26, facecolors="white", edgecolors=REPORTED_COLOUR, linewidths=1.1, zorder=2,
@@ -134,7 +135,6 @@ def _panel(axes: Axes, points: Sequence[SpeedPoint]) -> None:
         for point in own:
             marker = MARKERS[point.scope]
             axes.plot(point.fps, point.micro_auc, marker=marker, ms=6.2, mec="white", mew=0.6, color=colour, zorder=3)
-    _limits(axes, points)
     axes.set_xlabel("frames per second (log scale)")
     axes.set_ylabel("micro AUC, %")
     axes.grid(True, which="major", lw=0.4, color="#dddddd")
@@ -150,13 +150,15 @@ def _panel(axes: Axes, points: Sequence[SpeedPoint]) -> None:
     place_labels(axes, names, _obstacles(axes, measured))
 
 
-def _bar_places(measured: Sequence[SpeedPoint]) -> dict[str, float]:
+def _bar_places(axes: Axes, measured: Sequence[SpeedPoint]) -> dict[str, float]:
     """Where each method's bar stands: between its speeds, for both have the same AUC; beside a bar already there."""
+    low, high = axes.get_xlim()
+    beside = BESIDE * np.log(high / low)
     places: dict[str, float] = {}
     for label in dict.fromkeys(point.label for point in measured):
         place = float(np.exp(np.mean(np.log([point.fps for point in measured if point.label == label]))))
-        while any(abs(np.log(place / other)) < BESIDE for other in places.values()):
-            place *= np.exp(BESIDE)
+        while any(abs(np.log(place / other)) < beside for other in places.values()):
+            place *= np.exp(beside)
         places[label] = place
     return places
 
@@ -182,7 +184,7 @@ def _obstacles(axes: Axes, measured: Sequence[SpeedPoint]) -> list[Bbox]:
     """The markers, the bars and the lines between the two points of a method, in display units."""
     reach = 3.5 * axes.figure.dpi / 72
     boxes = []
-    bars = _bar_places(measured)
+    bars = _bar_places(axes, measured)
     for label in dict.fromkeys(point.label for point in measured):
         own = [point for point in measured if point.label == label]
         marks = axes.transData.transform([(point.fps, point.micro_auc) for point in own])
