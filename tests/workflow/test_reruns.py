@@ -13,7 +13,7 @@ from tests.workflow.conftest import SMALL, Checkout
 
 pytestmark = pytest.mark.slow
 
-STUDENTS = {"fast_aed/default", "fast_aed/no_adversarial"}
+STUDENTS = {"fast_aed/default", "fast_aed/no_adversarial", "fast_aed/pasted"}
 RESULTS = {"table", "figure", "report"}
 
 
