@@ -252,8 +252,9 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
         owner = pretraining_of(project, run)
         maps = [teacher.folder / "maps.npz" for teacher, _ in teachers_of(project, run)]
         start = [owner.folder / "pretrained.safetensors"] if owner else []
-        read = boxes if is_object else boxes[:1] if settings_of(project, run).trains_on_boxes else []
-        return clips + maps + read + start
+        if not is_object:  # a frame method never looks at class probabilities
+            boxes = boxes[:1] if settings_of(project, run).trains_on_boxes else []
+        return clips + maps + boxes + start
     if stage == "score":
         labels = [clips_folder(run.dataset) / "labels.parquet"]
         return clips + model + (boxes if is_object else labels)

@@ -38,7 +38,8 @@ def stages(jobs: set[str]) -> set[str]:
 
 def test_a_second_run_has_nothing_to_do(finished: Checkout) -> None:
     assert finished.planned() == set()
-    assert "Nothing to be done" in (lambda ended: ended.stdout + ended.stderr)(finished.snakemake())
+    ended = finished.snakemake()
+    assert "Nothing to be done" in ended.stdout + ended.stderr
 
 
 def lightvad(checkout: Checkout, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from tests.unit.methods.fast_aed.conftest import FRAMES, HEIGHT, WIDTH, boxes
 
+from lightvad.artifacts.weights import read_weights
 from lightvad.errors import LightvadError
 from lightvad.methods.fast_aed.batches import Batches, places_of
+from lightvad.methods.fast_aed.model import Student
 from lightvad.methods.fast_aed.pasting import BORDER, Pasted, Paster, paint
 from lightvad.methods.fast_aed.settings import OFFSETS, Pasting
 from lightvad.methods.fast_aed.training import train
-from lightvad.methods.fast_aed.windows import Targets, WindowReader
+from lightvad.methods.fast_aed.windows import Targets, WindowReader, normalized
 from lightvad.methods.protocol import Job, TeacherMaps
 from lightvad.video.clips import ClipStore
 
@@ -175,8 +178,7 @@ def test_batches_are_pasted_by_seed_epoch_and_place_alone(
             torch.testing.assert_close(b.targets[0][1][k], cells.flip(-1) if mirrored else cells)
     for batch in first:
         assert torch.equal(batch.targets[0][0][:, 0, 0] == 1, batch.abnormal)
-    places = [("train_03", t) for t in range(FRAMES)]
-    one, two = (list(batches().ordered(places)) for _ in "ab")
+    one, two = (list(batches().ordered(heldout_places())) for _ in "ab")
     assert all(torch.equal(a.frames, b.frames) for a, b in zip(one, two, strict=True))
 
 
@@ -195,12 +197,29 @@ def test_heldout_clips_stay_out_of_training_and_the_others_out_of_validation(
     assert made == [["train_01", "train_02"], ["train_03"]]
 
 
-def test_training_with_pasting_says_how_well_pasted_objects_are_told_from_normal_ones(
-    make_job: Callable[..., Job],
-) -> None:
-    settings = {"pasting": {"abnormal_share": 0.5}, "validation_windows": 9}
+def test_the_heldout_auc_is_that_of_the_weights_that_are_kept(make_job: Callable[..., Job]) -> None:
+    settings = {"pasting": {"abnormal_share": 0.5}, "validation_windows": FRAMES}
     job = make_job(settings=settings, boxes=boxes(), heldout=frozenset({"train_03"}))
     train(job)
-    table = pd.read_csv(job.folder / "training.csv")
-    assert len(table) == 2
-    assert table["heldout_pasted_auc"].between(0, 1).all()
+    student = Student(job.settings.network, job.resolutions)
+    student.load_state_dict(read_weights(job.folder / "model.safetensors")[0])
+    student.eval()
+    reader = WindowReader(job.clips, offsets=job.settings.offsets, frame_size=job.frame_size)
+    heldout = Paster(reader, boxes(), ["train_03"], job.settings.pasting)
+    batches = Batches(reader, None, [], job.settings.training.batch, None, False, job.seed, None, heldout)
+    with torch.inference_mode():
+        seen = [(b.abnormal, student.scored(normalized(b.frames))[0]) for b in batches.ordered(heldout_places())]
+    abnormal, scores = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    told = pd.read_csv(job.folder / "training.csv")["heldout_pasted_auc"]
+    assert len(told) == 2
+    assert told.iloc[-1] == pytest.approx(roc_auc_score(abnormal, scores))
+
+
+def test_there_is_no_heldout_auc_of_a_single_kind(make_job: Callable[..., Job]) -> None:
+    job = make_job(settings={"pasting": {"abnormal_share": 1}}, boxes=boxes(), heldout=frozenset({"train_03"}))
+    train(job)
+    assert "heldout_pasted_auc" not in pd.read_csv(job.folder / "training.csv")
+
+
+def heldout_places() -> list[tuple[str, int]]:
+    return [("train_03", t) for t in range(FRAMES)]
