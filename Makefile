@@ -8,34 +8,38 @@ CORES ?= $(shell nproc)
 DEVICE ?= auto
 MIRROR ?=
 SET ?=
+CLUSTER ?=
 
 # Figures show frames; benchmark video never enters the repository, not even one frame of it.
 PUBLISHED_PICTURES := $(if $(filter plaza,$(DATASET)),-o -name '*.png',-o -name figure2.png -o -name figure7.png)
 BIN := .venv/bin
+# On a cluster SLURM has the cores; see profiles/slurm.
+HOW := $(if $(CLUSTER),--workflow-profile profiles/slurm,--cores $(CORES))
 comma := ,
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --override envs/overrides.txt --extra ultralytics --extra workflow
 
-.PHONY: help setup develop reproduce report publish test lint format lock clean
+.PHONY: help setup develop reproduce report publish pull push commit tables test faults lint format lock audit clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 	@echo
 	@echo "  make reproduce DATASET=plaza|ped2 BUDGET=smoke|quick|paper [MIRROR=folder or URL] [SEEDS=0,1,2]"
-	@echo "                 [CORES=n] [DEVICE=auto|cpu|cuda] [SET=datasets.ped2.detection.backend=motion]"
+	@echo "                 [CORES=n] [DEVICE=auto|cpu|cuda] [SET=datasets.ped2.detection.backend=motion] [CLUSTER=1]"
 
-setup: .venv/.runtime ## make .venv/ with lightvad and snakemake (idempotent)
+setup: .venv/.runtime $(if $(CLUSTER),.venv/.cluster) ## make .venv/ with lightvad and snakemake (idempotent)
 
 develop: .venv/.develop ## the same with the tools that tests and lint need
 
 reproduce: setup ## run everything from raw video to table, print the table
-	$(BIN)/snakemake --cores $(CORES) --config "datasets=[$(subst +,$(comma),$(DATASET))]" "budget=$(BUDGET)" \
+	workflow/alone.sh $(BIN)/snakemake $(HOW) --config "datasets=[$(subst +,$(comma),$(DATASET))]" "budget=$(BUDGET)" \
 		"seeds=[$(SEEDS)]" "device=$(DEVICE)" "mirror=$(MIRROR)" "set=[$(SET)]"
 	@$(BIN)/lightvad show --datasets "$(DATASET)" --budget "$(BUDGET)"
 
 report: setup ## build the page with every table and figure, and what it needs
-	$(BIN)/snakemake --cores $(CORES) --config "datasets=[$(subst +,$(comma),$(DATASET))]" "budget=$(BUDGET)" \
-		"seeds=[$(SEEDS)]" "device=$(DEVICE)" "mirror=$(MIRROR)" "set=[$(SET)]" \
-		-- "results/report/$(DATASET)/$(BUDGET)/index.html"
+	workflow/alone.sh $(BIN)/snakemake $(HOW) --config "datasets=[$(subst +,$(comma),$(DATASET))]" "budget=$(BUDGET)" \
+		"seeds=[$(SEEDS)]" "device=$(DEVICE)" "mirror=$(MIRROR)" "set=[$(SET)]"
 
 publish: ## copy a finished run's tables, metrics and records to results/published/, which is in git
 	mkdir -p results/published
@@ -43,8 +47,23 @@ publish: ## copy a finished run's tables, metrics and records to results/publish
 		\( -name '*.csv' -o -name '*.md' -o -name '*.json' $(PUBLISHED_PICTURES) \) \( -not -path 'runs/*/records/*' -o -name benchmark.json \) -not -name pseudo_abnormal.csv -print0 \
 		| tar --null -cf - -T - | tar -xf - -C published
 
+pull: .venv/.exchange ## fetch a finished run (DATASET, BUDGET) from the DVC remote; Snakemake then has nothing to do
+	$(BIN)/python workflow/exchange.py pull --dataset "$(DATASET)" --budget "$(BUDGET)"
+
+push: .venv/.exchange ## send a finished run to the DVC remote and write dvc.lock
+	$(BIN)/python workflow/exchange.py push --dataset "$(DATASET)" --budget "$(BUDGET)"
+
+commit: .venv/.exchange ## only write dvc.lock and DVC's cache from a finished run
+	$(BIN)/python workflow/exchange.py commit --dataset "$(DATASET)" --budget "$(BUDGET)"
+
+tables: .venv/.exchange ## tables and figures anew from pulled scores; never trains
+	PATH="$(CURDIR)/$(BIN):$$PATH" CORES="$(CORES)" $(BIN)/dvc repro --single-item "tables@$(DATASET)-$(BUDGET)"
+
 test: develop lint ## lint, types, all tests, the smoke pipeline
 	$(BIN)/pytest
+
+faults: develop ## kill and damage the smoke pipeline a hundred times and more, write docs/faults.md (stop and start it as you like)
+	$(BIN)/python -m tests.faults --write docs/faults.md
 
 lint: develop ## style, types, spelling, workflow style
 	$(BIN)/ruff check .
@@ -59,10 +78,13 @@ format: develop ## put the code into its style
 	$(BIN)/snakefmt Snakefile workflow
 
 lock: develop ## write the hashed locks anew from pyproject.toml
-	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --override envs/overrides.txt \
-		--extra ultralytics --extra workflow pyproject.toml -o envs/runtime.lock
-	UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --override envs/overrides.txt \
-		--extra ultralytics --extra workflow --group dev -c envs/runtime.lock pyproject.toml -o envs/dev.lock
+	$(COMPILE) pyproject.toml -o envs/runtime.lock
+	$(COMPILE) --extra dvc -c envs/runtime.lock pyproject.toml -o envs/dvc.lock
+	$(COMPILE) --extra cluster -c envs/dvc.lock pyproject.toml -o envs/cluster.lock
+	$(COMPILE) --extra dvc --extra cluster --group dev -c envs/dvc.lock -c envs/cluster.lock pyproject.toml -o envs/dev.lock
+
+audit: develop ## look for known vulnerabilities in what the locks install (asks a service on the network)
+	$(BIN)/python envs/audit.py envs/dev.lock
 
 clean: ## remove results and logs (data/ stays)
 	rm -rf results/boxes results/detectors results/runs results/tables results/figures results/report logs .snakemake
@@ -76,6 +98,14 @@ clean: ## remove results and logs (data/ stays)
 .venv/.runtime: .venv/.uv envs/runtime.lock pyproject.toml
 	$(UV) --require-hashes --no-deps -r envs/runtime.lock
 	$(UV) --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/.exchange: .venv/.runtime envs/dvc.lock
+	$(UV) --require-hashes --no-deps -r envs/dvc.lock
+	touch $@
+
+.venv/.cluster: .venv/.runtime envs/cluster.lock
+	$(UV) --require-hashes --no-deps -r envs/cluster.lock
 	touch $@
 
 .venv/.develop: .venv/.runtime envs/dev.lock

@@ -22,10 +22,10 @@ include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/table.smk"
 include: "workflow/rules/figure.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/dvc.smk"
 
 
 rule all:
     default_target: True
     input:
-        RESULTS,
-        PLAN.report(datasets=DATASETS, budget=BUDGET),
+        PLAN.everything(datasets=DATASETS, budget=BUDGET, seeds=CONFIG.seeds),

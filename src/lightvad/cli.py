@@ -2,8 +2,9 @@
 
 import json
 import os
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
@@ -13,8 +14,10 @@ from lightvad.layout import Run
 from lightvad.progress import say
 from lightvad.project import Project
 
+UsageError: Any = cast(type[Exception], typer.BadParameter.__base__)
+"""What typer raises for a wrong command line: it has no public name."""
+
 app = typer.Typer(
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -42,7 +45,7 @@ SetOption = Annotated[
         "--set", help="Override a key under config/, e.g. datasets.ped2.detection.backend=motion. Repeatable."
     ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks run.")]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0: all cores.")]
 DatasetOption = Annotated[str, typer.Option(help="A file under config/datasets, e.g. plaza or ped2.")]
 DatasetsOption = Annotated[str, typer.Option(help="Datasets side by side, joined by +, e.g. plaza or ped2+avenue.")]
@@ -58,6 +61,10 @@ def _version(value: bool) -> None:
     if value:
         typer.echo(f"lightvad {lightvad.__version__}")
         raise typer.Exit
+
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C; typer returns it, or raises, by its version."""
 
 
 @app.callback()
@@ -112,7 +119,7 @@ def prepare(dataset: DatasetOption, root: RootOption = Path(), overrides: SetOpt
 def detect(
     dataset: DatasetOption,
     backend: Annotated[str | None, typer.Option(help="ultralytics, import or motion; default: as configured.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of a detector that is trained here (plaza).")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=10**9, help="Seed of a detector that is trained here (plaza).")] = 0,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
     root: RootOption = Path(),
@@ -387,23 +394,37 @@ def _names(joined: str) -> tuple[str, ...]:
 
 def _seeds(joined: str) -> tuple[int, ...]:
     try:
-        return tuple(int(seed) for seed in joined.split(","))
+        seeds = tuple(int(seed) for seed in joined.split(","))
     except ValueError as error:
         message = f"--seeds {joined}: write whole numbers joined by commas, e.g. 0,1,2"
         raise LightvadError(message) from error
+    if len(set(seeds)) < len(seeds):
+        message = f"--seeds {joined}: write each seed once"
+        raise LightvadError(message)
+    return seeds
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one line on standard error and exit status 1."""
+    """Run the command line. A user's mistake is one line on standard error.
+
+    Exit status: 1 for a mistake in files or configuration, 2 for a command line that cannot be read, 130 when
+    interrupted.
+    """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
-        app()
+        status = app(sys.argv[1:] or ["--help"], prog_name="lightvad", standalone_mode=False)
     except LightvadError as error:
         say(f"lightvad: {error}")
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
+    except UsageError as error:
+        where = error.ctx.command_path if error.ctx else "lightvad"
+        say(f"lightvad: {error.format_message().rstrip('.')}; see `{where} --help`")
+        raise SystemExit(2) from None
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    if status == INTERRUPTED:
         say("lightvad: interrupted; run the same command again to go on")
-        raise SystemExit(130) from None
+    raise SystemExit(status or 0)
 
 
 if __name__ == "__main__":

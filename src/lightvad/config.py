@@ -6,13 +6,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 Resolution = Annotated[int, Field(ge=1, le=1024)] | Literal["full"]
+Pixels = Annotated[int, Field(ge=16)]
+Count = Annotated[int, Field(ge=0)]
 Protocol = Literal["plain", "fast_aed", "aed_mae_avenue", "aed_mae_shanghai", "ssmtl"]
 
 
 class Settings(BaseModel):
-    """A frozen model that refuses unknown keys; every configuration class derives from it."""
+    """A frozen model that refuses unknown keys, NaN and infinity; every configuration class derives from it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Source(Settings):
@@ -120,6 +122,13 @@ class ObjectMaps(Settings):
     filter_size: int | None = Field(None, ge=3, description="side of the 3D mean filter over (x, y, time); none: off")
     quantiles: tuple[float, float] = (0.001, 0.999)
 
+    @model_validator(mode="after")
+    def _quantiles_ascend(self) -> "ObjectMaps":
+        if not 0 <= self.quantiles[0] < self.quantiles[1] <= 1:
+            message = f"`quantiles` {list(self.quantiles)} must ascend within 0 and 1"
+            raise ValueError(message)
+        return self
+
 
 class Dataset(Settings):
     """One file under config/datasets."""
@@ -127,9 +136,9 @@ class Dataset(Settings):
     name: Name
     title: str
     fps: float = Field(gt=0)
-    frame_size: tuple[int, int] = Field(description="height and width at which frame methods see a frame, pixels")
-    clips: dict[Literal["train", "test", "detector"], int]
-    frames: dict[Literal["train", "test", "detector"], int]
+    frame_size: tuple[Pixels, Pixels] = Field(description="height and width at which frame methods see a frame, pixels")
+    clips: dict[Literal["train", "test", "detector"], Count]
+    frames: dict[Literal["train", "test", "detector"], Count]
     layouts: dict[str, tuple[Source, ...]] = Field({}, description="ways in which the raw data come, preferred first")
     generator: dict[str, Any] | None = Field(None, description="parameters of a generated dataset")
     detection: Detection

@@ -8,11 +8,16 @@ from pathlib import Path
 from lightvad.errors import LightvadError
 
 RUN_PATTERN = re.compile(
-    r"results/runs/(?P<dataset>[^/]+)/(?P<budget>[^/]+)/(?P<method>[^/]+)/(?P<variant>[^/]+)/seed(?P<seed>\d+)"
+    r"results/runs/(?P<dataset>[^/]+)/(?P<budget>[^/]+)/(?P<method>[^/]+)/(?P<variant>[^/]+)/"
+    r"seed(?P<seed>0|[1-9][0-9]{0,8})\Z"
 )
 
 MADE = ("data", "results")
 """The folders of a project that stages write into."""
+CHECKSUMS = "checksums.json"
+"""In the folder of a dataset's clips: the sha256 of every prepared file."""
+GATHERED = "record.json"
+"""In a run's folder: the records of its stages, gathered; an output of no stage's record."""
 PUBLISHED = Path("results/published")
 """Results that are in git: copies, which no stage writes."""
 
@@ -39,7 +44,7 @@ class Run:
         Raises:
             LightvadError: `path` does not end like the folder of a run.
         """
-        found = RUN_PATTERN.search(Path(path).as_posix().rstrip("/") + "/")
+        found = RUN_PATTERN.search(Path(path).as_posix())
         if found is None:
             message = f"--run {path}: not a run; write results/runs/DATASET/BUDGET/METHOD/VARIANT/seedN"
             raise LightvadError(message)
@@ -68,7 +73,7 @@ def clips_folder(dataset: str) -> Path:
 
 def checksums_path(dataset: str) -> Path:
     """The sha256 of every prepared file: what stands for the pixels in the record of whoever reads them."""
-    return clips_folder(dataset) / "checksums.json"
+    return clips_folder(dataset) / CHECKSUMS
 
 
 def boxes_path(dataset: str, backend: str) -> Path:

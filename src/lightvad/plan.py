@@ -3,16 +3,50 @@
 The Snakefile asks here; the rules themselves hold no logic. Imports nothing heavy.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from lightvad.config import Experiment, TableRow
 from lightvad.errors import LightvadError
-from lightvad.layout import Run, figures_folder, report_path, tables_folder
+from lightvad.layout import (
+    GATHERED,
+    MADE,
+    Run,
+    boxes_path,
+    checksums_path,
+    classes_path,
+    clips_folder,
+    fetched_for_detection_path,
+    fetched_path,
+    figures_folder,
+    record_path,
+    report_path,
+    tables_folder,
+)
 from lightvad.modules import PACKAGE, files_of, stage_modules
 from lightvad.project import Project
-from lightvad.reporting.selection import entries_of, figure_inputs, report_inputs, report_runs, run_of, table_inputs
-from lightvad.resolution import dataset_inputs, run_inputs, settings_model, settings_of, teachers_of
+from lightvad.reporting.selection import (
+    complexity_runs,
+    entries_of,
+    figure_inputs,
+    report_inputs,
+    report_runs,
+    run_of,
+    table_inputs,
+)
+from lightvad.resolution import (
+    RUN_STAGES,
+    dataset_inputs,
+    run_inputs,
+    run_outputs,
+    settings_model,
+    settings_of,
+    teachers_of,
+)
 
+RUN_DEPTH = 7
+"""Parts of a run's folder: results, runs, dataset, budget, method, variant, seed."""
 TABLE_SUFFIXES = ("csv", "md", "tex")
 FIGURE_SUFFIXES = ("png", "pdf", "csv")
 
@@ -56,14 +90,17 @@ class Plan:
         self, kind: str, *, paper: str, number: str, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]
     ) -> list[str]:
         """What a table or figure (`kind` tables or figures) reads."""
+        files = self._result_files(kind, paper=paper, number=number, datasets=datasets, budget=budget, seeds=seeds)
+        return [str(path) for path in files] + self.code("table" if kind == "tables" else "figure")
+
+    def _result_files(
+        self, kind: str, *, paper: str, number: str, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]
+    ) -> list[Path]:
+        """The same without the code."""
         experiment = self.project.experiment(paper)
         if kind == "tables":
-            table = experiment.tables[number]
-            files = table_inputs(table, datasets=datasets, budget=budget, seeds=seeds)
-        else:
-            figure = experiment.figures[number]
-            files = figure_inputs(figure, datasets=datasets, budget=budget, seeds=seeds)
-        return [str(path) for path in files] + self.code("table" if kind == "tables" else "figure")
+            return table_inputs(experiment.tables[number], datasets=datasets, budget=budget, seeds=seeds)
+        return figure_inputs(experiment.figures[number], datasets=datasets, budget=budget, seeds=seeds)
 
     def papers(self) -> dict[str, Experiment]:
         """Every file under config/experiments."""
@@ -104,6 +141,93 @@ class Plan:
             )
             raise LightvadError(message)
 
+    def prepared(self, datasets: tuple[str, ...]) -> list[str]:
+        """What stands for the raw files and the prepared clips of datasets."""
+        files: list[str] = []
+        for name in datasets:
+            backend = self.project.dataset(name).detection.backend
+            files += [str(checksums_path(name)), str(fetched_for_detection_path(name, backend))]
+        return files
+
+    def boxes(self, datasets: tuple[str, ...]) -> list[str]:
+        """The boxes of datasets, by their configured backends, and the class probabilities."""
+        files: list[str] = []
+        for name in datasets:
+            backend = self.project.dataset(name).detection.backend
+            files += [str(boxes_path(name, backend)), str(classes_path(name, backend))]
+        return files
+
+    def scored(self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
+        """What the runs of every table and figure leave before evaluation: scores and maps, and the times."""
+        papers = list(self.papers().values())
+        files: list[str] = []
+        for run in report_runs(papers, datasets=datasets, budget=budget, seeds=seeds):
+            last = "maps" if self.level(run.method) == "object" else "score"
+            files += [str(path) for path in run_outputs(self.project, last, run)]
+        for run in complexity_runs(papers, datasets=datasets, budget=budget, seeds=seeds):
+            files += [str(path) for path in run_outputs(self.project, "benchmark", run)]
+        return files
+
+    def target(
+        self, kind: str, *, paper: str, number: str, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]
+    ) -> list[str]:
+        """The files of one table or figure (`kind` tables or figures), and every file behind them."""
+        of_kind = self.table if kind == "tables" else self.figure
+        read = self._result_files(kind, paper=paper, number=number, datasets=datasets, budget=budget, seeds=seeds)
+        return [*_with_records(of_kind(paper, number, datasets=datasets, budget=budget)), *self.behind(read)]
+
+    def everything(self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
+        """The files of every table and figure, the report's page, and every file behind them."""
+        read = report_inputs(list(self.papers().values()), datasets=datasets, budget=budget, seeds=seeds)
+        results = self.results(datasets=datasets, budget=budget)
+        page = report_path(datasets, budget)
+        written = [*_with_records(results), str(page), str(record_path(page.parent, "report"))]
+        return [*written, *self.behind(read)]
+
+    def behind(self, files: Iterable[Path]) -> list[str]:
+        """Those of `files` that a dataset or a run makes, and all that their stages and the stages before these leave.
+
+        A target asks for each of them: Snakemake removes what a failed stage was to write, and would else find nothing
+        to be done, as long as the tables that were made from it before are there.
+        """
+        found: dict[Path, None] = {}
+        waiting = list(files)
+        while waiting:
+            file = waiting.pop()
+            if file.parts[0] in MADE and file not in found and (beside := self._beside(file)):
+                found |= dict.fromkeys([file, *beside[0]])
+                waiting += beside[1]
+        return [str(file) for file in found]
+
+    def _beside(self, file: Path) -> tuple[list[Path], list[Path]] | None:
+        """What the stage of a dataset or a run that makes `file` declares as outputs, and reads; None: another one."""
+        top, kind, name = file.parts[:3]
+        if (top, kind) == ("results", "runs"):
+            return self._beside_in_run(file, Run.parse(Path(*file.parts[:RUN_DEPTH])))
+        if (top, kind) == ("results", "boxes"):
+            backend = file.name.split(".")[0]
+            made = [boxes_path(name, backend), classes_path(name, backend)]
+            made.append(record_path(file.parent, f"detect-{backend}"))
+            return made, dataset_inputs(self.project, "detect", name, backend)
+        if (top, kind) == ("data", "clips"):
+            folder = clips_folder(name)
+            made = [folder / f"{table}.parquet" for table in ("index", "labels", "tracks")]
+            made += [checksums_path(name), record_path(folder, "prepare")]
+            return made, dataset_inputs(self.project, "prepare", name)
+        if (top, kind) == ("data", "raw"):
+            stem = "fetch" if file == fetched_path(name) else f"fetch-{file.stem.removeprefix('fetched-')}"
+            return [file, record_path(file.parent, stem)], []
+        return None
+
+    def _beside_in_run(self, file: Path, run: Run) -> tuple[list[Path], list[Path]]:
+        # A frame method has no stage maps; what an object method's writes, its score does.
+        stages = [stage for stage in RUN_STAGES if file in run_outputs(self.project, stage, run)]
+        stage = "evaluate" if file.name == GATHERED else stages[0]
+        undeclared = {run.folder / name for name in settings_of(self.project, run).training_documents}
+        made = [path for path in run_outputs(self.project, stage, run) if path not in undeclared]
+        made += [run.folder / GATHERED] if stage == "evaluate" else []
+        return [*made, record_path(run.folder, stage)], run_inputs(self.project, stage, run)
+
     def results(self, *, datasets: tuple[str, ...], budget: str) -> list[str]:
         """The files of every table and figure of every paper."""
         files: list[str] = []
@@ -124,3 +248,9 @@ class Plan:
         files = [*self.results(datasets=datasets, budget=budget), *(str(path) for path in read)]
         templates = sorted(str(path) for path in (PACKAGE / "reporting" / "templates").glob("*.j2"))
         return [*dict.fromkeys(files), *templates, *self.code("report")]
+
+
+def _with_records(files: Sequence[str]) -> list[str]:
+    """The files of tables and figures, and the records of the stages that write them."""
+    tables = [Path(file) for file in files if file.endswith(".csv")]
+    return [*files, *(str(record_path(table.parent, table.stem)) for table in tables)]

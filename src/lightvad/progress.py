@@ -29,8 +29,9 @@ class _Rate(ProgressColumn):
 
 
 def say(message: str) -> None:
-    """One line for the person or the log, on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    """One line for the person or the log, on standard error; line ends and control characters in it are escaped."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
+    print(shown, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[Item], *, total: int, what: str, unit: str = "steps") -> Iterator[Item]:

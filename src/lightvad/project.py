@@ -4,11 +4,12 @@ A run's settings are merged in this order, later wins: the method's file, the bu
 budget's entry for the method on this dataset, the variant, `--set` on the command line.
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -19,6 +20,21 @@ from lightvad.config import Budget, Config, Dataset, Experiment, Method
 from lightvad.errors import LightvadError
 
 Model = TypeVar("Model", bound=BaseModel)
+KINDS = ("datasets", "methods", "budgets", "experiments")
+"""The folders under `config/` whose files are read by name and can be overridden."""
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML as data, in which a key that comes twice is an error and does not win silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                problem = f"the key {key.value!r} comes twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
+        return super().construct_mapping(node, deep)
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,6 +105,10 @@ class Project:
         """config/methods/NAME.yaml."""
         return self._load(Method, "methods", name)
 
+    def methods(self) -> list[str]:
+        """The names of all methods, sorted."""
+        return self._known("methods")
+
     def budget(self, name: str) -> Budget:
         """config/budgets/NAME.yaml."""
         return self._load(Budget, "budgets", name)
@@ -129,8 +149,18 @@ class Project:
         return settings
 
     def _load(self, model: type[Model], kind: str, name: str) -> Model:
+        where = f"config/{kind}/{name}.yaml"
+        if "/" in name or not name:
+            message = f"{where}: {name!r} cannot be a name; there are: {', '.join(self._known(kind)) or 'none'}"
+            raise LightvadError(message)
         content = merged(self._read(f"{kind}/{name}.yaml"), self._overrides(kind, name))
-        return parsed(model, content, f"config/{kind}/{name}.yaml")
+        if isinstance(content.get("name"), str) and content["name"] != name:
+            message = f"{where}: name: {content['name']!r} is not the file's; write {name!r}"
+            raise LightvadError(message)
+        return parsed(model, content, where)
+
+    def _known(self, kind: str) -> list[str]:
+        return sorted(found.stem for found in (self.root / "config" / kind).glob("*.yaml"))
 
     def _overrides(self, kind: str, name: str) -> dict[str, Any]:
         """What `--set` says about one file; every override is checked, whatever file it is about."""
@@ -143,8 +173,11 @@ class Project:
                     f"--set {override}: write it as KIND.NAME.KEY=VALUE, e.g. datasets.ped2.detection.backend=motion"
                 )
                 raise LightvadError(message)
-            if not (self.root / "config" / keys[0] / f"{keys[1]}.yaml").is_file():
-                message = f"--set {override}: there is no config/{keys[0]}/{keys[1]}.yaml"
+            if keys[0] not in KINDS or keys[1] not in self._known(keys[0]):
+                message = (
+                    f"--set {override}: there is no config/{keys[0]}/{keys[1]}.yaml to override; KIND is one of"
+                    f" {', '.join(KINDS)}"
+                )
                 raise LightvadError(message)
             try:
                 nested: Any = yaml.safe_load(value)
@@ -160,14 +193,26 @@ class Project:
     def _read(self, name: str) -> Any:
         path = self.root / "config" / name
         try:
-            return yaml.safe_load(path.read_text()) or {}
+            content = copy.deepcopy(_yaml(path.read_text("utf-8")))
         except OSError as error:
             known = sorted(found.stem for found in path.parent.glob("*.yaml"))
             message = f"config/{name}: missing in {self.root}; there are: {', '.join(known) or 'none'}"
             raise LightvadError(message) from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             message = f"config/{name}: not YAML ({' '.join(str(error).split())[:200]})"
             raise LightvadError(message) from error
+        if not isinstance(content or {}, Mapping):
+            message = (
+                f"config/{name}: holds a {type(content).__name__}, not keys with values; write `name: ...` and so on"
+            )
+            raise LightvadError(message)
+        return content or {}
+
+
+@lru_cache(maxsize=64)
+def _yaml(text: str) -> Any:
+    """What a file says; a plan asks for the same few files thousands of times."""
+    return yaml.load(text, _UniqueKeys)  # noqa: S506 - a safe loader
 
 
 def digest(content: Any) -> str:

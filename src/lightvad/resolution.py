@@ -35,7 +35,8 @@ def settings_model(method: str) -> type[MethodSettings]:
     except ModuleNotFoundError as error:
         if error.name is None or not name.startswith(error.name):
             raise
-        message = f"method {method!r}: there is no folder for it under src/lightvad/methods"
+        known = sorted(path.parent.name for path in (Path(__file__).parent / "methods").glob("*/settings.py"))
+        message = f"method {method!r}: no folder of this name under src/lightvad/methods; there are: {', '.join(known)}"
         raise LightvadError(message) from error
     return model
 
@@ -48,11 +49,24 @@ def settings_of(project: Project, run: Run) -> MethodSettings:
 
 
 def teachers_of(project: Project, run: Run) -> list[tuple[Run, float]]:
-    """The runs whose maps a run distils, with their weights; empty for methods without teachers."""
-    return [
-        (Run(run.dataset, run.budget, teacher.method, teacher.variant, run.seed), teacher.weight)
-        for teacher in settings_of(project, run).teachers
-    ]
+    """The runs whose maps a run distils, with their weights; empty for methods without teachers.
+
+    Raises:
+        LightvadError: a teacher is no object method, or has no such variant.
+    """
+    found = []
+    for teacher in settings_of(project, run).teachers:
+        if project.method(teacher.method).level != "object":
+            known = [name for name in project.methods() if project.method(name).level == "object"]
+            message = (
+                f"config/methods/{run.method}.yaml: teacher {teacher.method} is no object method, whose maps could be"
+                f" distilled; name one of {', '.join(known)}"
+            )
+            raise LightvadError(message)
+        one = Run(run.dataset, run.budget, teacher.method, teacher.variant, run.seed)
+        settings_of(project, one)
+        found.append((one, teacher.weight))
+    return found
 
 
 def pretraining_of(project: Project, run: Run) -> Run | None:

@@ -2,7 +2,7 @@
 
 A method gives the loop its modules and optimisers, the batches of an epoch and one `step`. After every epoch the state
 of all of them and of the random generators is written to `_resume/` beside the outputs; a killed training goes on at
-the epoch after the last whole one, and refuses a state whose config digest differs.
+the epoch after the last whole one. A state whose config digest differs, or one of whose bytes does, is refused.
 """
 
 import math
@@ -20,9 +20,11 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from lightvad.artifacts.atomic import atomic_path
+from lightvad.artifacts.atomic import remove_left
 from lightvad.artifacts.documents import write_csv
+from lightvad.artifacts.states import read_state, write_state
 from lightvad.errors import LightvadError
+from lightvad.prefetch import read_ahead
 from lightvad.progress import say, track
 
 Losses = Mapping[str, torch.Tensor | float]
@@ -59,7 +61,7 @@ class Training:
         what: its name in progress lines, e.g. `ped2 fast_aed/default train`.
         folder: the run's folder; `_resume/STEM.pt` lies below it, STEM being the stem of `csv`.
         csv: where the per-epoch rows go (`training.csv`).
-        digest: config digest; a resume state with another digest is refused.
+        digest: of configuration, code and inputs; a resume state with another one is refused.
         seed: seeds the generators at the start.
         epochs: number of epochs.
         modules: networks (and weight averages) whose state is kept.
@@ -98,13 +100,14 @@ def fit(
     Args:
         training: networks, optimisers and where to write.
         batches: the batches of an epoch, a function of the epoch number alone (draw from a generator seeded by
-            (seed, epoch)), so that a resumed run sees what an undisturbed one would have seen.
+            (seed, epoch)), so that a resumed run sees what an undisturbed one would have seen. They are read ahead by
+            one thread, which must not touch the global generators.
         step: does forward, backward and the optimisers' steps on one batch; returns its losses, averaged over an epoch.
         batches_per_epoch: for the progress estimate.
         after_epoch: called in eval mode with the epoch number; returns further columns (validation losses).
 
     Raises:
-        LightvadError: a loss is NaN or infinite, or the resume state belongs to another configuration.
+        LightvadError: a loss is NaN or infinite, or the resume state is damaged or of another configuration.
     """
     rows = _resume(training)
     if not rows:
@@ -116,7 +119,7 @@ def fit(
         for module in training.modules.values():
             module.train()
         what = f"{training.what} epoch {epoch + 1}/{training.epochs}"
-        for batch in track(batches(epoch), total=batches_per_epoch, what=what, unit=training.unit):
+        for batch in track(read_ahead(batches(epoch)), total=batches_per_epoch, what=what, unit=training.unit):
             for name, value in step(batch).items():
                 sums[name] = sums.get(name, 0.0) + _finite(_number(value), name, count, what)
             count += 1
@@ -141,6 +144,7 @@ def fit(
 def finish(training: Training) -> None:
     """Remove the resume state, once the outputs of the training are written."""
     training.state_path.unlink(missing_ok=True)
+    remove_left([training.state_path])
     if training.state_path.parent.is_dir() and not any(training.state_path.parent.iterdir()):
         shutil.rmtree(training.state_path.parent)
 
@@ -172,21 +176,16 @@ def _save(training: Training, rows: list[dict[str, float]]) -> None:
             "numpy": [part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],  # noqa: NPY002
         },
     }
-    with atomic_path(training.state_path) as temporary:
-        torch.save(state, temporary)
+    write_state(training.state_path, state)
 
 
 def _resume(training: Training) -> list[dict[str, float]]:
     path = training.state_path
     if not path.is_file():
         return []
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        message = f"{path}: damaged resume state ({type(error).__name__}); delete it to train from the start"
-        raise LightvadError(message) from error
+    state = read_state(path)
     if state["digest"] != training.digest:
-        message = f"{path}: resume state of another configuration; delete it to train from the start"
+        message = f"{path}: resume state of another configuration, code or data; delete it to train from the start"
         raise LightvadError(message)
     for name, module in training.modules.items():
         module.load_state_dict(state["modules"][name])
@@ -195,7 +194,7 @@ def _resume(training: Training) -> list[dict[str, float]]:
     for scheduler, saved in zip(training.schedulers, state["schedulers"], strict=True):
         scheduler.load_state_dict(saved)
     torch.set_rng_state(state["random"]["torch"])
-    if state["random"]["cuda"]:
+    if torch.cuda.is_available() and state["random"]["cuda"]:
         torch.cuda.set_rng_state_all(state["random"]["cuda"])
     random.setstate((3, tuple(state["random"]["python"]), None))
     np.random.set_state(tuple(state["random"]["numpy"]))  # noqa: NPY002

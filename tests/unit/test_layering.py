@@ -12,6 +12,7 @@ PACKAGE = Path(lightvad.__file__).parent
 # Lower number = lower layer. A module may import its own layer and what lies below.
 LAYERS = {
     "errors": 0,
+    "prefetch": 1,
     "progress": 1,
     "config": 1,
     "project": 1,

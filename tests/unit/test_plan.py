@@ -7,10 +7,10 @@ import pytest
 
 from lightvad.artifacts.documents import read_json
 from lightvad.errors import LightvadError
-from lightvad.layout import Run, boxes_path
+from lightvad.layout import Run, boxes_path, record_path
 from lightvad.plan import Plan
 from lightvad.project import Project
-from lightvad.resolution import dataset_digest, detection_sources, run_inputs
+from lightvad.resolution import dataset_digest, detection_sources, run_inputs, run_outputs, settings_of
 from lightvad.stages import fetch
 
 BACKENDS = ("ultralytics", "import", "motion")
@@ -54,6 +54,40 @@ def test_the_files_of_a_backend_are_fetched_again_when_they_change_and_only_then
     assert len(detection_sources(before.dataset("ped2"), "motion")) == 1, "the ONNX detector of the class probabilities"
 
 
+def test_a_target_asks_for_every_output_of_every_stage_behind_it(repository: Path) -> None:
+    """What a failed stage has lost is made again, although the table of before is still there."""
+    plan = Plan(Project(repository))
+    everything = plan.everything(datasets=("plaza",), budget="smoke", seeds=(0, 1))
+    assert len(everything) == len(set(everything))
+    runs = {Run.parse("/".join(file.split("/")[:7])) for file in everything if file.startswith("results/runs/")}
+    assert {run.seed for run in runs} == {0, 1}
+    assert {f"{run.method}/{run.variant}" for run in runs} == {
+        "fast_aed/default", "fast_aed/no_adversarial", "fast_aed/pasted", "ssmtl/default", "background_agnostic/default"
+    }  # fmt: skip
+    for run in runs:
+        stages = ["train", "score", "evaluate"] + (["maps"] if plan.level(run.method) == "object" else [])
+        stages += ["pretrain", "benchmark"] if (run.variant, run.method, run.seed) == ("default", "fast_aed", 0) else []
+        for stage in stages:
+            undeclared = {run.folder / name for name in settings_of(plan.project, run).training_documents}
+            made = {str(path) for path in run_outputs(plan.project, stage, run) if path not in undeclared}
+            assert made | {str(record_path(run.folder, stage))} <= set(everything), f"{stage} of {run}"
+    for file in (
+        "data/raw/plaza/fetched.json", "data/raw/plaza/records/fetch-ultralytics.json",
+        "data/clips/plaza/tracks.parquet", "results/boxes/plaza/records/detect-ultralytics.json",
+        "results/tables/plaza/smoke/fast_aed/records/table7.json", "results/report/plaza/smoke/records/report.json",
+    ):  # fmt: skip
+        assert file in everything
+
+
+def test_the_target_of_a_single_table_asks_for_its_own_runs_alone(repository: Path) -> None:
+    plan = Plan(Project(repository))
+    files = plan.target("tables", paper="fast_aed", number="7", datasets=("plaza",), budget="smoke", seeds=(0,))
+    runs = "results/runs/plaza/smoke"
+    assert f"{runs}/fast_aed/pasted/seed0/metrics.json" in files
+    assert f"{runs}/ssmtl/default/seed0/maps.npz" in files
+    assert f"{runs}/ssmtl/default/seed0/metrics.json" not in files, "the table shows the students alone"
+
+
 @pytest.mark.parametrize(
     ("options", "written"),
     [
@@ -68,7 +102,7 @@ def test_fetch_writes_the_lists_that_were_asked_for(
     (tmp_path / "config").symlink_to(repository / "config")
     fetch.run(Project(tmp_path), "plaza", mirror=None, **options)
     folder = tmp_path / "data" / "raw" / "plaza"
-    lists = [path for path in folder.iterdir() if path.is_file()]
+    lists = [path for path in folder.glob("[!.]*") if path.is_file()]
     assert {path.name for path in lists} == written
     assert all(read_json(path)["files"] == [] for path in lists)
     records = {path.stem.replace("fetched", "fetch") for path in lists}

@@ -73,7 +73,7 @@ def test_rows_of_training_csv(tmp_path: Path) -> None:
 def test_another_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         train(tmp_path, stop_after=1)
-    with pytest.raises(LightvadError, match="resume state of another configuration; delete it"):
+    with pytest.raises(LightvadError, match="resume state of another configuration, code or data; delete it"):
         train(tmp_path, digest="other")
 
 
@@ -81,9 +81,14 @@ def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         train(tmp_path, stop_after=1)
     state = tmp_path / "_resume/training.pt"
-    state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(LightvadError, match="damaged resume state"):
-        train(tmp_path)
+    content = state.read_bytes()
+    weight = content.index(b"data.pkl")
+    flipped = bytearray(content)
+    flipped[weight + 5000] ^= 1
+    for damaged in (content[:1000], b"", bytes(flipped)):
+        state.write_bytes(damaged)
+        with pytest.raises(LightvadError, match=r"_resume/training\.pt: damaged resume state; delete it"):
+            train(tmp_path)
 
 
 def test_nan_stops_the_training(tmp_path: Path) -> None:

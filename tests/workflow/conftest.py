@@ -1,16 +1,22 @@
 """A copy of the project in a temporary folder, with its own source, that a test may edit and run."""
 
+import csv
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
+import yaml
 
-COPIED = ("Snakefile", "workflow", "config", "profiles", "src")
+from lightvad.reporting.speed_accuracy import TIMED_COLUMNS
+
+COPIED = ("Snakefile", "Makefile", "workflow", "config", "profiles", "src", "dvc.yaml", ".dvcignore", ".gitignore")
 
 SMALL = (
     "datasets.plaza.generator.clips={train: 3, test: 5, detector: 1}",
@@ -33,18 +39,58 @@ class Checkout:
 
     root: Path
 
-    def snakemake(self, *arguments: str, small: tuple[str, ...] = SMALL) -> subprocess.CompletedProcess[str]:
-        """Run snakemake on plaza at smoke budget; returns the ended process with its output."""
-        listed = ", ".join(f'"{item}"' for item in small)
-        config = ["datasets=[plaza]", "budget=smoke", f"set=[{listed}]", "device=cpu"]
+    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project, with its own lightvad; returns the ended process with its output."""
         return subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--config", *config],
-            cwd=self.root,
-            env={**os.environ, "PYTHONPATH": str(self.root / "src")},
-            capture_output=True,
-            text=True,
-            check=False,
+            command, cwd=self.root, env=self.environment(**variables), capture_output=True, text=True, check=False
         )
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Where the project's lightvad and the tools are found; nothing of the user's own DVC is read or written."""
+        own = {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.root / "src"),
+            "DEVICE": "cpu",
+            "CORES": "2",
+            "DVC_SITE_CACHE_DIR": str(self.root / ".dvc/tmp/site"),
+            "DVC_GLOBAL_CONFIG_DIR": str(self.root / ".dvc/tmp/global"),
+            "DVC_SYSTEM_CONFIG_DIR": str(self.root / ".dvc/tmp/system"),
+        }
+        return {**os.environ, **own, **variables}
+
+    def snakemake(
+        self,
+        *arguments: str,
+        small: tuple[str, ...] = SMALL,
+        how: tuple[str, ...] = ("--cores", "2"),
+        device: str = "cpu",
+        datasets: str = "plaza",
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> subprocess.CompletedProcess[str]:
+        """Run snakemake at smoke budget; returns the ended process with its output."""
+        listed = ", ".join(f'"{item}"' for item in small)
+        config = [f"datasets=[{datasets}]", "budget=smoke", f"set=[{listed}]", f"device={device}"]
+        return self.run(sys.executable, "-m", "snakemake", *how, *arguments, "--config", *config, **environment)
+
+    def dvc(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run dvc; returns the ended process with its output."""
+        return self.run(sys.executable, "-m", "dvc", *arguments, **variables)
+
+    def exchange(self, verb: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run what `make pull`, `make commit` or `make push` runs, on plaza at smoke budget."""
+        options = ("--dataset", "plaza", "--budget", "smoke")
+        return self.run(sys.executable, "workflow/exchange.py", verb, *options, **variables)
+
+    def git(self, *arguments: str) -> str:
+        """Run git as a person without settings of their own; returns what it printed.
+
+        Raises:
+            subprocess.CalledProcessError: git failed.
+        """
+        name = ("-c", "user.name=test", "-c", "user.email=test@localhost", "-c", "commit.gpgsign=false")
+        return subprocess.run(
+            ["git", *name, *arguments], cwd=self.root, capture_output=True, text=True, check=True
+        ).stdout
 
     def planned(self, *arguments: str, small: tuple[str, ...] = SMALL) -> set[str]:
         """What snakemake would run, e.g. `train fast_aed/default`, `prepare plaza`, `table 7`."""
@@ -75,10 +121,86 @@ def copy_project(repository: Path, root: Path) -> Checkout:
     return Checkout(root)
 
 
+def commit_to_git(repository: Path, checkout: Checkout) -> None:
+    """Make a git and DVC repository of a copy, with plaza cut down in its configuration."""
+    (checkout.root / ".dvc").mkdir()
+    for name in (".dvc/config", ".dvc/.gitignore"):
+        shutil.copy(repository / name, checkout.root / name)
+    config = checkout.root / "config/config.yaml"
+    content = yaml.safe_load(config.read_text()) | {"set": list(SMALL), "budget": "smoke", "device": "cpu"}
+    config.write_text(yaml.safe_dump(content, width=1000))
+    checkout.git("init", "--quiet", "--initial-branch", "main")
+    checkout.git("add", ".")
+    checkout.git("commit", "--quiet", "--message", "The project")
+
+
 @pytest.fixture(scope="session")
-def finished(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the whole smoke pipeline has run. Tests that change it put back what they changed."""
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that serves as a DVC remote."""
+    return tmp_path_factory.mktemp("remote")
+
+
+@pytest.fixture(scope="session")
+def finished(repository: Path, remote: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A checkout in which `dvc repro` has run the whole smoke pipeline, committed to git and pushed to the remote.
+
+    Tests that change it put back what they changed.
+    """
     checkout = copy_project(repository, tmp_path_factory.mktemp("project"))
-    ended = checkout.snakemake()
-    assert ended.returncode == 0, (ended.stdout + ended.stderr)[-6000:]
+    commit_to_git(repository, checkout)
+    for command in (
+        ("repro", "tables@plaza-smoke"),
+        ("remote", "add", "--local", "--default", "storage", str(remote)),
+    ):
+        ended = checkout.dvc(*command)
+        assert ended.returncode == 0, (ended.stdout + ended.stderr)[-6000:]
+    pushed = checkout.exchange("push")
+    assert pushed.returncode == 0, pushed.stderr
+    checkout.git("add", "dvc.lock", "results/published")
+    checkout.git("commit", "--quiet", "--message", "Plaza, smoke budget")
     return checkout
+
+
+def clone_of(checkout: Checkout, root: Path, remote: str | Path) -> Checkout:
+    """A fresh clone in `root`, which is not there yet, that knows the remote and has pulled nothing."""
+    checkout.git("clone", "--quiet", str(checkout.root), str(root))
+    clone = Checkout(root)
+    named = clone.dvc("remote", "add", "--local", "--default", "storage", str(remote))
+    assert named.returncode == 0, named.stderr
+    return clone
+
+
+@pytest.fixture
+def clone(finished: Checkout, remote: Path, tmp_path: Path) -> Checkout:
+    """A fresh clone of the finished run's commit that has pulled nothing."""
+    return clone_of(finished, tmp_path / "clone", remote)
+
+
+@pytest.fixture
+def pulled(clone: Checkout) -> Checkout:
+    """A fresh clone after `make pull`."""
+    ended = clone.exchange("pull")
+    assert ended.returncode == 0, ended.stderr
+    return clone
+
+
+def tables_of(checkout: Checkout) -> dict[str, bytes]:
+    """Path -> bytes of every table's CSV."""
+    files = sorted((checkout.root / "results" / "tables").rglob("*.csv"))
+    assert files, f"{checkout.root}: no tables"
+    return {file.relative_to(checkout.root).as_posix(): file.read_bytes() for file in files}
+
+
+def figures_of(checkout: Checkout) -> dict[str, bytes]:
+    """Path -> bytes of every figure's CSV; of one that shows speed without the columns that are taken by the clock."""
+    files = sorted((checkout.root / "results" / "figures").rglob("*.csv"))
+    assert files, f"{checkout.root}: no figures"
+    return {file.relative_to(checkout.root).as_posix(): _untimed(file) for file in files}
+
+
+def _untimed(file: Path) -> bytes:
+    header, *lines = list(csv.reader(file.read_text().splitlines()))
+    if not set(TIMED_COLUMNS) & set(header):
+        return file.read_bytes()
+    kept = [column for column, name in enumerate(header) if name not in TIMED_COLUMNS]
+    return "\n".join(",".join(line[column] for column in kept) for line in [header, *lines]).encode()

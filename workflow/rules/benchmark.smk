@@ -11,6 +11,7 @@ rule benchmark:
     threads: workflow.cores
     resources:
         mem_mb=6000,
+        gpu=GPUS,
     params:
         config=digest_of("benchmark"),
         folder=folder_of,

@@ -11,8 +11,9 @@ rule detect:
     threads: 2
     resources:
         mem_mb=4000,
+        gpu=GPUS,
     params:
         config=dataset_digest_of("detect"),
     shell:
         "{LIGHTVAD} detect --dataset {wildcards.dataset} --backend {wildcards.backend}"
-        " --device {DEVICE} --threads {threads} {SET} 2>&1 | tee {log}"
+        " --device {DEVICE} --threads 2 {SET} 2>&1 | tee {log}"

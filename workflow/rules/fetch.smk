@@ -1,5 +1,6 @@
 # Two rules, one stage: the dataset's own files, and those of a detection backend. What is prepared from the first does
-# not depend on the second, so another backend prepares no clip again.
+# not depend on the second, so another backend prepares no clip again. Never sent to a node of a cluster: those seldom
+# reach the network.
 rule fetch:
     input:
         dataset_inputs_of("fetch"),
@@ -9,6 +10,7 @@ rule fetch:
     log:
         "logs/{dataset}/fetch.log",
     retries: 1
+    localrule: True
     params:
         config=dataset_digest_of("fetch"),
     shell:
@@ -24,6 +26,7 @@ rule fetch_detection:
     log:
         "logs/{dataset}/fetch-{backend}.log",
     retries: 1
+    localrule: True
     params:
         config=dataset_digest_of("fetch"),
     shell:

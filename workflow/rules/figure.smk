@@ -32,4 +32,11 @@ for paper, experiment in PAPERS.items():
             name:
                 f"{paper}_figure{number}"
             input:
-                PLAN.figure(paper, number, datasets=DATASETS, budget=BUDGET),
+                PLAN.target(
+                    "figures",
+                    paper=paper,
+                    number=number,
+                    datasets=DATASETS,
+                    budget=BUDGET,
+                    seeds=CONFIG.seeds,
+                ),

@@ -17,4 +17,4 @@ rule maps:
         config=digest_of("maps"),
         folder=folder_of,
     shell:
-        "{LIGHTVAD} maps --run {params.folder} --threads {threads} {SET} 2>&1 | tee {log}"
+        "{LIGHTVAD} maps --run {params.folder} --threads 1 {SET} 2>&1 | tee {log}"

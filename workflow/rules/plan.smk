@@ -5,6 +5,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from lightvad.artifacts.locks import alive
 from lightvad.config import Config
 from lightvad.project import Project, digest, parsed
 from lightvad.errors import LightvadError
@@ -12,23 +13,28 @@ from lightvad.layout import Run
 from lightvad.plan import Plan
 from lightvad.resolution import dataset_digest, report_slice, run_digest, table_slice
 
+# As long as this process lives, workflow/alone.sh takes no lock of Snakemake away.
+ALIVE = alive(Path(".snakemake/alive"))
+
 try:
     CONFIG = parsed(Config, {**config}, "config/config.yaml or --config")
     PROJECT = Project(Path.cwd(), CONFIG.set)
     PLAN = Plan(PROJECT)
     DATASETS, BUDGET = CONFIG.datasets, CONFIG.budget
     PAPERS = PLAN.papers()
-    RESULTS = PLAN.results(datasets=DATASETS, budget=BUDGET)
     # Every file that the default target needs is read here, so that a mistake in it is one line.
     PLAN.check(datasets=DATASETS, budget=BUDGET, seeds=CONFIG.seeds)
     OBJECT_METHODS, FRAME_METHODS = PLAN.methods("object"), PLAN.methods("frame")
 except LightvadError as error:
     raise WorkflowError(str(error)) from None
 
-# None of these decides a result, so none stands in a rule's params: a change of machine or mirror re-runs nothing.
+# None of these decides a result, so none stands in a rule's params: a change of machine or mirror re-runs nothing. The
+# number of threads decides the last bits of a sum: commands give it as a number, and not as {threads}, which is smaller
+# on fewer cores. Only a benchmark, which is about the machine, takes what it gets.
 LIGHTVAD = f"{shlex.quote(sys.executable)} -m lightvad"
 SET = " ".join(f"--set {shlex.quote(item)}" for item in CONFIG.set)
 DEVICE = CONFIG.device
+GPUS = 1 if DEVICE == "cuda" else 0
 MIRROR = f"--mirror {shlex.quote(CONFIG.mirror)}" if CONFIG.mirror else ""
 SEEDS = ",".join(str(seed) for seed in CONFIG.seeds)
 

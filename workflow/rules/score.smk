@@ -13,11 +13,12 @@ rule score:
     threads: 1
     resources:
         mem_mb=4000,
+        gpu=GPUS,
     params:
         config=digest_of("score"),
         folder=folder_of,
     shell:
-        "{LIGHTVAD} score --run {params.folder} --device {DEVICE} --threads {threads} {SET} 2>&1 | tee {log}"
+        "{LIGHTVAD} score --run {params.folder} --device {DEVICE} --threads 1 {SET} 2>&1 | tee {log}"
 
 
 rule score_frames:
@@ -32,11 +33,12 @@ rule score_frames:
         f"{LOG}/score.log",
     wildcard_constraints:
         method="|".join(FRAME_METHODS),
-    threads: 2
+    threads: 1
     resources:
         mem_mb=4000,
+        gpu=GPUS,
     params:
         config=digest_of("score"),
         folder=folder_of,
     shell:
-        "{LIGHTVAD} score --run {params.folder} --device {DEVICE} --threads {threads} {SET} 2>&1 | tee {log}"
+        "{LIGHTVAD} score --run {params.folder} --device {DEVICE} --threads 1 {SET} 2>&1 | tee {log}"

@@ -23,4 +23,11 @@ for paper, experiment in PAPERS.items():
             name:
                 f"{paper}_table{number}"
             input:
-                PLAN.table(paper, number, datasets=DATASETS, budget=BUDGET),
+                PLAN.target(
+                    "tables",
+                    paper=paper,
+                    number=number,
+                    datasets=DATASETS,
+                    budget=BUDGET,
+                    seeds=CONFIG.seeds,
+                ),

@@ -8,11 +8,12 @@ rule train:
     log:
         f"{LOG}/train.log",
     priority: 1
-    threads: 2
+    threads: 1
     resources:
         mem_mb=6000,
+        gpu=GPUS,
     params:
         config=digest_of("train"),
         folder=folder_of,
     shell:
-        "{LIGHTVAD} train --run {params.folder} --device {DEVICE} --threads {threads} {SET} 2>&1 | tee {log}"
+        "{LIGHTVAD} train --run {params.folder} --device {DEVICE} --threads 1 {SET} 2>&1 | tee {log}"

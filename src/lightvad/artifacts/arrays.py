@@ -5,8 +5,10 @@ constant in the length of a clip.
 """
 
 import io
+import struct
 import zipfile
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -15,6 +17,12 @@ import numpy as np
 
 from lightvad.artifacts.atomic import atomic_path
 from lightvad.errors import LightvadError
+
+DAMAGE = (
+    OSError, EOFError, KeyError, ValueError, TypeError, MemoryError, RuntimeError, struct.error, zipfile.BadZipFile,
+    zlib.error,
+)  # fmt: skip
+"""What NumPy and `zipfile` raise on archives that are cut off, damaged, pickled, or larger than the memory."""
 
 Resolution = int | str
 """Side of a square anomaly map (`16` -> 16x16), or `"full"` for the size of the frame."""
@@ -75,8 +83,8 @@ class Maps:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._archive = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            self._archive = _opened(path)
+        except DAMAGE as error:
             message = f"{path}: missing or damaged anomaly maps ({error}); run `lightvad maps` for this run again"
             raise LightvadError(message) from error
 
@@ -96,13 +104,52 @@ class Maps:
 
     def note(self, name: str) -> np.ndarray:
         """The array stored under `name`."""
-        try:
-            return self._archive[name]
-        except (KeyError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        if name not in self._archive.files:
             message = (
                 f"{self.path}: no array {name!r}; it holds {len(self._archive.files)} arrays; run `lightvad maps` again"
             )
+            raise LightvadError(message)
+        try:
+            return _array(self._archive, name)
+        except DAMAGE as error:
+            message = f"{self.path}: array {name!r} is damaged ({error}); run `lightvad maps` again"
             raise LightvadError(message) from error
+
+
+def read_arrays(path: Path, names: Sequence[str] | None, *, what: str, remedy: str) -> dict[str, np.ndarray]:
+    """Read small arrays from an `.npz`; nothing in it is ever unpickled.
+
+    Args:
+        path: the file.
+        names: of the arrays; None: all.
+        what: the file should hold, for the message.
+        remedy: what to do, for the message.
+
+    Raises:
+        LightvadError: the file is missing, damaged or no `.npz`, lacks an array, or holds pickled objects.
+    """
+    try:
+        with _opened(path) as archive:
+            return {name: _array(archive, name) for name in (archive.files if names is None else names)}
+    except DAMAGE as error:
+        message = f"{path}: missing or damaged {what} ({error}); {remedy}"
+        raise LightvadError(message) from error
+
+
+def _opened(path: Path) -> np.lib.npyio.NpzFile:
+    archive = np.load(path, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        message = "a single array, no .npz"
+        raise TypeError(message)
+    return archive
+
+
+def _array(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    array = archive[name]
+    if not isinstance(array, np.ndarray):  # NumPy hands over what is no array as bytes
+        message = f"{name!r} is no array"
+        raise TypeError(message)
+    return array
 
 
 def write_masks(path: Path, masks: np.ndarray) -> None:
@@ -113,10 +160,10 @@ def write_masks(path: Path, masks: np.ndarray) -> None:
 
 def read_masks(path: Path) -> np.ndarray:
     """Read pixel masks: bool (T, H, W)."""
+    stored = read_arrays(path, ("bits", "shape"), what="mask file", remedy="run `lightvad prepare` again")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            shape = tuple(archive["shape"])
-            return np.unpackbits(archive["bits"], count=int(np.prod(shape))).reshape(shape).astype(bool)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        shape = tuple(stored["shape"])
+        return np.unpackbits(stored["bits"], count=int(np.prod(shape))).reshape(shape).astype(bool)
+    except DAMAGE as error:
         message = f"{path}: missing or damaged mask file ({error}); run `lightvad prepare` again"
         raise LightvadError(message) from error

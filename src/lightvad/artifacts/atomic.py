@@ -3,12 +3,15 @@
 import contextlib
 import errno
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lightvad.errors import LightvadError
 
+TEMPORARY = re.compile(r"\.(.+)\.\w{8}\.tmp(\.\w+)?")
+"""Name of a temporary file: the stem and the suffix of the one that it was to become."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """Errors that only writing can raise."""
 
@@ -47,6 +50,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_left(written: Iterable[Path]) -> None:
+    """Remove the temporary files that killed writes of these files have left; nobody may be writing them now."""
+    names: dict[Path, set[tuple[str, str]]] = {}
+    for path in written:
+        names.setdefault(path.parent, set()).add((path.stem, path.suffix))
+    for folder, own in names.items():
+        for left in folder.glob(".*.tmp*"):
+            found = TEMPORARY.fullmatch(left.name)
+            if found is not None and (found[1], found[2]) in own:
+                left.unlink(missing_ok=True)
+
+
 def _reason(error: OSError, path: Path, temporary: Path) -> str:
     """What an error inside the block was about, in one line: a full disk, this file, another one, or it is not known.
 
@@ -69,3 +84,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write `content` to `path` atomically, UTF-8."""
     write_bytes(path, content.encode())
+
+
+def remove(path: Path) -> None:
+    """Remove `path`, if it is there, before it is made again.
+
+    Raises:
+        LightvadError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        message = f"{path}: cannot be written ({error.strerror}); free its place or change the folder's permissions"
+        raise LightvadError(message) from error

@@ -36,11 +36,35 @@ def locked(path: Path, *, what: str) -> Iterator[None]:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise LightvadError(_reason(error, path, handle, what)) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            message = f"{path}: cannot be written ({error.strerror}); free disk space and run again"
+            raise LightvadError(message) from error
         yield
     finally:
         os.close(handle)
+
+
+def alive(path: Path) -> int | None:
+    """Say by a lock, until this process ends, that it is at work; others may say so too, and `flock` can ask.
+
+    Args:
+        path: made, with its folder, if it is not there.
+
+    Returns:
+        The handle of the file, which holds the lock; None where somebody holds the lock alone: whoever started this
+        process, as `workflow/alone.sh` does.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle
 
 
 def _reason(error: OSError, path: Path, handle: int, what: str) -> str:

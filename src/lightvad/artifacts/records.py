@@ -1,6 +1,10 @@
-"""What a stage made, from what, with which code and settings, on what: `records/STAGE.json` beside its outputs."""
+"""What a stage made, from what, with which code and settings, on what: `records/STAGE.json` beside its outputs.
+
+A stage reads no file that another one has made before it has the bytes that its maker's record names.
+"""
 
 import importlib.metadata
+import json
 import os
 import platform
 import resource
@@ -12,10 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightvad.artifacts.atomic import remove_left
 from lightvad.artifacts.digests import checksums_of
-from lightvad.artifacts.documents import read_json, write_json
+from lightvad.artifacts.documents import read_sealed, unsealed, write_sealed
 from lightvad.errors import LightvadError
-from lightvad.layout import MADE
+from lightvad.layout import GATHERED, MADE
+from lightvad.progress import say
+
+SHORT = 12
+"""Digits of a sha256 that a line shows."""
 
 PACKAGES = (
     "lightvad",
@@ -79,7 +88,7 @@ def recording(
         threads: CPU threads.
 
     Raises:
-        LightvadError: an input is missing, or an output was not written.
+        LightvadError: an input is missing, is not what its maker's record says, or an output was not written.
     """
     for file in inputs:
         if not (root / file).is_file():
@@ -88,12 +97,13 @@ def recording(
             message = f"{file.as_posix()}: missing; {remedy}"
             raise LightvadError(message)
     what = f"checksums for {path.relative_to(root)}"
-    checksums = checksums_of(inputs, root=root, what=what)
+    checksums = checked_files(inputs, root=root, what=what)
     started = time.monotonic()
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     yield
     seconds = round(time.monotonic() - started, 2)
-    write_json(
+    written = outputs()
+    write_sealed(
         path,
         {
             "command": command,
@@ -101,7 +111,7 @@ def recording(
             "code_digest": code_digest,
             "config": config,
             "inputs": checksums,
-            "outputs": checksums_of(outputs(), root=root, what=what),
+            "outputs": checksums_of(written, root=root, what=what),
             "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
             "python": platform.python_version(),
             "device": device_name(device),
@@ -112,12 +122,17 @@ def recording(
             "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         },
     )
+    remove_left([path, *(root / file for file in written)])
 
 
 def collect_records(folder: Path, stages: Iterable[str]) -> dict[str, Any]:
-    """The records of those of `stages` that have one in `folder`: {"stages": {STAGE: record}}."""
+    """The records of those of `stages` that have one in `folder`: {"stages": {STAGE: record}}.
+
+    Raises:
+        LightvadError: one of them is damaged.
+    """
     paths = {stage: folder / "records" / f"{stage}.json" for stage in sorted(stages)}
-    return {"stages": {stage: read_json(path) for stage, path in paths.items() if path.is_file()}}
+    return {"stages": {stage: read_sealed(path) for stage, path in paths.items() if path.is_file()}}
 
 
 @dataclass(frozen=True)
@@ -128,7 +143,7 @@ class Record:
         path: of the record, relative to the project's root.
         command: does the stage again.
         inputs: path -> sha256 of what it read, before it began.
-        outputs: path -> sha256 of what it wrote; empty in a record that is older than this key.
+        outputs: path -> sha256 of what it wrote.
         started: UTC, ISO 8601.
         content: all of the record.
     """
@@ -150,23 +165,88 @@ class Record:
         """Where the stage wrote, relative to the project's root."""
         return self.path.parent.parent
 
+    @property
+    def remedy(self) -> str:
+        """What makes an output anew. A fetched file that is there is checked and never replaced."""
+        return f"{'delete it and ' if self.stage.startswith('fetch') else ''}run `{self.command}`"
+
 
 def read_record(path: Path, root: Path) -> Record:
     """The record at `path`, relative to `root`.
 
     Raises:
-        LightvadError: it is not JSON, or not a record.
+        LightvadError: it is missing, damaged, or not a record.
     """
-    content = read_json(root / path)
+    return _record(path, read_sealed(root / path))
+
+
+def _record(path: Path, content: Mapping[str, Any]) -> Record:
     try:
         return Record(
             path=path,
             command=str(content["command"]),
             inputs=dict(content["inputs"]),
-            outputs=dict(content.get("outputs", {})),
+            outputs=dict(content["outputs"]),
             started=str(content["started"]),
             content=content,
         )
     except (KeyError, TypeError, ValueError) as error:
         message = f"{path}: not a record of a stage ({error}); run the stage that writes it again"
         raise LightvadError(message) from error
+
+
+def checked_files(files: Sequence[Path], *, root: Path, what: str) -> dict[str, str]:
+    """Hex sha256 of files, after they have been compared with the records of the stages that made them.
+
+    A record lies in `records/` of the nearest folder above the file that has one; where several name the file, that of
+    the stage that began last counts. A file under data/ or results/ that none names is taken as it is, with a line that
+    says so. `record.json` carries a seal of its own.
+
+    Args:
+        files: relative to `root`.
+        root: the project.
+        what: for progress lines.
+
+    Raises:
+        LightvadError: a file is missing or not what its maker's record says, or a record is damaged.
+    """
+    found = checksums_of(files, root=root, what=what)
+    beside: dict[Path, list[Record]] = {}
+    for file, sha256 in found.items():
+        path = Path(file)
+        if path.parts[0] not in MADE or path.name == GATHERED:
+            continue
+        folder = next((folder for folder in path.parents if (root / folder / "records").is_dir()), Path())
+        if folder not in beside:
+            beside[folder] = _records_in(folder, root)
+        makers = [record for record in beside[folder] if file in record.outputs]
+        if not makers:
+            say(f"warning: {file}: no record says what made it; it is taken as it is")
+        elif (wrote := makers[-1].outputs[file]) != sha256:
+            message = (
+                f"{file}: sha256 {sha256[:SHORT]}, but {makers[-1].path} says {wrote[:SHORT]}: changed or damaged since"
+                f" it was written; {makers[-1].remedy}"
+            )
+            raise LightvadError(message)
+    return found
+
+
+def _records_in(folder: Path, root: Path) -> list[Record]:
+    """The records of the stages that wrote into `folder`, in the order in which they began."""
+    records = []
+    for path in sorted((root / folder / "records").glob("[!.]*.json")):
+        name = path.relative_to(root)
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            continue  # its stage has just begun anew
+        except (OSError, ValueError) as error:
+            message = f"{name}: damaged ({error}); delete it and run the stage that writes it again"
+            raise LightvadError(message) from error
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            message = f"{name}: not JSON ({error}); delete it and run the stage that writes it again"
+            raise LightvadError(message) from error
+        records.append(_record(name, unsealed(content, name)))
+    return sorted(records, key=lambda record: (record.started, record.path))

@@ -62,8 +62,9 @@ def read_table(path: Path, schema: Mapping[str, str]) -> pd.DataFrame:
         message = f"{path}: missing; run the stage that writes it (`snakemake --cores 2 {path}`)"
         raise LightvadError(message)
     try:
-        frame = pq.read_table(path).to_pandas()
-    except (pa.ArrowInvalid, OSError) as error:
+        # No partitioning: a folder named `a=b` on the way would become a column.
+        frame = pq.read_table(path, partitioning=None).to_pandas()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         message = (
             f"{path}: not a readable Parquet file ({str(error).splitlines()[0]}); delete it and run its stage again"
         )
@@ -75,7 +76,8 @@ def checked(frame: pd.DataFrame, schema: Mapping[str, str], where: Path | str) -
     """Return `frame` with the columns of `schema` cast to their types, further float columns kept before the last one.
 
     Raises:
-        LightvadError: a column is missing, a value is NaN where none may be, or a box is inverted or negative.
+        LightvadError: a column is missing, a value is NaN or infinite where none may be, is no whole number or out of
+            the range of its type, or a box is inverted or negative.
     """
     missing = [name for name in schema if name not in frame.columns]
     if missing:
@@ -83,19 +85,39 @@ def checked(frame: pd.DataFrame, schema: Mapping[str, str], where: Path | str) -
         raise LightvadError(message)
     *first, last = schema
     extra = [name for name in frame.columns if name not in schema]
-    try:
-        frame = frame[[*first, *extra, last]].astype({**dict(schema), **dict.fromkeys(extra, "float32")})
-    except (ValueError, TypeError) as error:
-        message = f"{where}: a column has the wrong type ({error})"
-        raise LightvadError(message) from error
-    for name in [*schema, *extra]:
-        if name not in MAY_BE_NAN and frame[name].isna().any():
-            row = frame[frame[name].isna()].iloc[0]
-            message = f"{where}: {name} is NaN at {_place(row)}"
-            raise LightvadError(message)
+    kinds = {name: schema.get(name, "float32") for name in [*first, *extra, last]}
+    for name, kind in kinds.items():
+        check_values(frame, name, kind, where)
+    frame = frame[list(kinds)].astype(kinds)
     if "x1" in schema:
         _check_boxes(frame, where)
     return frame.reset_index(drop=True)
+
+
+def check_values(frame: pd.DataFrame, name: str, kind: str, where: Path | str) -> None:
+    """Check that a column can become `kind` without the loss of a value: no NaN, no infinity, no rounding.
+
+    Raises:
+        LightvadError: naming the first row where it cannot.
+    """
+    column = frame[name]
+    if kind == "str":
+        wrong = np.asarray([not isinstance(value, str) for value in column], bool)
+    else:
+        try:
+            values = column.to_numpy(np.float64, na_value=np.nan)
+        except (ValueError, TypeError) as error:
+            message = f"{where}: column {name} has the wrong type ({error}); it should hold {kind}"
+            raise LightvadError(message) from error
+        wrong = np.isinf(values) if name in MAY_BE_NAN else ~np.isfinite(values)
+        if np.issubdtype(kind, np.integer):
+            limits = np.iinfo(kind)
+            wrong |= (values != np.round(values)) | (values < limits.min) | (values > limits.max)
+    if wrong.any():
+        row = frame[wrong].iloc[0]
+        value = "NaN" if pd.isna(row[name]) else row[name]
+        message = f"{where}: {name} is {value} at {_place(row)}, no {kind}; write the file again"
+        raise LightvadError(message)
 
 
 def _check_boxes(frame: pd.DataFrame, where: Path | str) -> None:

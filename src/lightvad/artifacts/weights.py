@@ -36,7 +36,7 @@ def read_weights(path: Path, method: str | None = None) -> tuple[dict[str, torch
     """Read a state dict and its metadata from safetensors (no pickle is ever executed).
 
     Raises:
-        LightvadError: the file is missing, is not safetensors, or belongs to another method than `method`.
+        LightvadError: the file is missing, is not safetensors, belongs to another method than `method`, or holds NaN.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -47,6 +47,10 @@ def read_weights(path: Path, method: str | None = None) -> tuple[dict[str, torch
     if method is not None and metadata.get("method") != method:
         message = f"{path}: weights of method {metadata.get('method')!r}, not {method!r}; give the right file"
         raise LightvadError(message)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            message = f"{path}: {name} holds NaN or infinite weights; run `lightvad train` again or fetch the weights"
+            raise LightvadError(message)
     return state, metadata
 
 

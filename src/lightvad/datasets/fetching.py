@@ -3,9 +3,10 @@
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from http.client import HTTPException
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -38,6 +39,7 @@ def fetch(dataset: Dataset, *, root: Path, mirror: str | None) -> None:
     """
     layout, sources = "generated", tuple[Source, ...]()
     if dataset.generator is None:
+        _check_names(source for layout in dataset.layouts.values() for source in layout)
         layout = choose_layout(dataset.layouts, mirror, destination=root)
         sources = tuple(dataset.layouts[layout])
     files = _fetched(sources, root, mirror)
@@ -58,6 +60,7 @@ def fetch_for_detection(sources: Sequence[Source], *, what: str, root: Path, mir
     Raises:
         LightvadError: a file cannot be had, or its size or sha256 is wrong.
     """
+    _check_names(sources)
     files = _fetched(sources, root, mirror)
     write_json(listed, {"files": files})
     say(f"fetch {what}: {len(files)} files, all sha256 right")
@@ -70,13 +73,27 @@ def _fetched(sources: Sequence[Source], root: Path, mirror: str | None) -> list[
     return [source.model_dump(include={"file", "size", "sha256"}) for source in wanted]
 
 
+def _check_names(sources: Iterable[Source]) -> None:
+    """Check that the names of files stay below the folder that they are fetched into.
+
+    Raises:
+        LightvadError: one is absolute or holds `..`.
+    """
+    for source in sources:
+        name = PurePosixPath(source.file)
+        if name.is_absolute() or ".." in name.parts or not name.parts:
+            message = f"file {source.file!r} does not lie below the dataset's folder; give a relative name without `..`"
+            raise LightvadError(message)
+
+
 def fetched_files(dataset: Dataset, raw: Path) -> tuple[str, list[Path]]:
     """The layout that was fetched, and the paths of its files, their bytes checked once more.
 
     Raises:
         LightvadError: fetch has not run, the configuration has changed since, or a file is missing or wrong.
     """
-    layout = str(read_json(raw / "fetched.json")["layout"])
+    fetched = read_json(raw / "fetched.json")
+    layout = str(fetched.get("layout")) if isinstance(fetched, dict) else "(none)"
     if layout not in dataset.layouts:
         message = (
             f"{raw / 'fetched.json'}: layout {layout!r} is not in config/datasets/{dataset.name}.yaml"
@@ -160,8 +177,12 @@ def _in_mirror(source: Source, mirror: str) -> Path | str | None:
     if mirror.startswith(("http://", "https://")):
         url = f"{mirror.rstrip('/')}/{source.file}"
         return url if _answers(url) else None
-    folder = Path(unquote(urlsplit(mirror).path)) if mirror.startswith("file://") else Path(mirror).expanduser()
-    if not folder.is_dir():
+    try:
+        folder = Path(unquote(urlsplit(mirror).path)) if mirror.startswith("file://") else Path(mirror).expanduser()
+        found = folder.is_dir()
+    except (ValueError, RuntimeError):  # an address or a ~user that cannot be read
+        found = False
+    if not found:
         message = f"mirror {mirror}: no such folder; give an existing folder, or an address with http(s):// or file://"
         raise LightvadError(message)
     candidates = (folder / source.file, folder / Path(source.file).name)
@@ -181,7 +202,7 @@ def _answers(url: str) -> bool:
         if error.code in (403, 404, 410):
             return False
         reason = f"{error.code} {error.reason}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         reason = str(error)
     message = f"{url}: no answer ({reason}); check the network and the mirror's address, or give a folder: MIRROR=..."
     raise LightvadError(message)
@@ -203,7 +224,7 @@ def _download(url: str, source: Source, path: Path) -> None:
         downloads.fetch(
             path.name, downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=MIB // 4, timeout=TIMEOUT)
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         reason = " ".join(str(_first_cause(error)).split())
         message = f"{path}: download from {url} failed ({reason}); try again, or give a folder that has it: MIRROR=..."
         raise LightvadError(message) from error

@@ -11,7 +11,6 @@ against the publisher's ranges (`UCSDped2.m`) wherever that file is at hand.
 import math
 import re
 import shutil
-import zipfile
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +19,8 @@ from typing import NamedTuple, TypeVar
 import cv2
 import numpy as np
 
-from lightvad.artifacts.arrays import write_masks
-from lightvad.artifacts.atomic import write_bytes
+from lightvad.artifacts.arrays import DAMAGE, read_arrays, write_masks
+from lightvad.artifacts.atomic import remove, write_bytes
 from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, write_table
 from lightvad.config import Dataset
 from lightvad.datasets.archives import members
@@ -34,6 +33,7 @@ from lightvad.video.clips import Clip, decode_image, index_of, write_zip_clip
 from lightvad.video.decoding import VideoFrames
 
 Item = TypeVar("Item")
+Key = TypeVar("Key", int, str)
 
 SOURCES = {
     "official": "official .tif frames, stored losslessly as PNG",
@@ -79,7 +79,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
         LightvadError: fetch has not run, a file is damaged, or clips, frames and masks do not agree in number.
     """
     layout, files = fetched_files(dataset, raw)
-    (root / "index.parquet").unlink(missing_ok=True)
+    remove(root / "index.parquet")
     for folder in ("train", "test", "masks"):
         shutil.rmtree(root / folder, ignore_errors=True)
     content = _read(files, total=_files_of(layout, dataset))
@@ -123,17 +123,29 @@ def _read(files: list[Path], *, total: int) -> Content:
         where = f"{path}: {found.string}"
         if found["tif"]:
             clip = _clip_name(found["folder"], found["tif_clip"])
-            content.images[clip][int(found["tif"])] = _as_png(encoded, where)
+            _once(content.images[clip], int(found["tif"]), _as_png(encoded, where), where)
         elif found["mask"]:
-            content.mask_images[_clip_name("Test", found["mask_clip"])][int(found["mask"])] = encoded
+            _once(content.mask_images[_clip_name("Test", found["mask_clip"])], int(found["mask"]), encoded, where)
         elif found["jpg"]:
-            size = decode_image(encoded, where).shape[:2]
-            content.images[_clip_name(found["frames"], found["jpg_clip"])][int(found["jpg"])] = Image(encoded, size)
+            image = Image(encoded, decode_image(encoded, where).shape[:2])
+            _once(content.images[_clip_name(found["frames"], found["jpg_clip"])], int(found["jpg"]), image, where)
         elif found["videos"]:
-            content.videos[_clip_name(found["videos"], found["mp4_clip"])] = encoded
+            _once(content.videos, _clip_name(found["videos"], found["mp4_clip"]), encoded, where)
         else:
             content.ranges = encoded.decode("latin-1")
     return content
+
+
+def _once(known: dict[Key, Item], key: Key, item: Item, where: str) -> None:
+    """Keep `item` under `key`.
+
+    Raises:
+        LightvadError: another member of the archive was kept there.
+    """
+    if key in known:
+        message = f"{where}: this frame or clip comes twice; delete the archive and run `lightvad fetch` again"
+        raise LightvadError(message)
+    known[key] = item
 
 
 def _clip_name(split: str, number: str) -> str:
@@ -152,13 +164,13 @@ def _as_png(encoded: bytes, where: str) -> Image:
 def _packed_masks(path: Path) -> dict[str, np.ndarray]:
     """Masks bool (T, H, W) by clip from an `.npz` with bit-packed arrays `01`, `02`, ... and their `shapes`."""
     masks: dict[str, np.ndarray] = {}
+    stored = read_arrays(path, None, what="masks", remedy="delete it and run `lightvad fetch` again")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = sorted(name for name in archive.files if name != "shapes")
-            for name, shape in zip(names, archive["shapes"].tolist(), strict=True):
-                bits = np.unpackbits(archive[name])
-                masks[_clip_name("Test", name)] = bits[: math.prod(shape)].reshape(shape).astype(bool)
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        shapes = stored.pop("shapes").tolist()
+        for name, shape in zip(sorted(stored), shapes, strict=True):
+            bits = np.unpackbits(stored[name])
+            masks[_clip_name("Test", name)] = bits[: math.prod(shape)].reshape(shape).astype(bool)
+    except DAMAGE as error:
         message = f"{path}: damaged masks ({error}); delete it and run `lightvad fetch` again"
         raise LightvadError(message) from error
     return masks

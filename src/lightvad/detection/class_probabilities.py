@@ -5,7 +5,6 @@ the YOLOX family looks at the same frames, and every box takes the class probabi
 a project choice, since the paper has boxes and classes from one YOLOv3.
 """
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
+from lightvad.artifacts.arrays import read_arrays
 from lightvad.artifacts.atomic import atomic_path
 from lightvad.errors import LightvadError
 
@@ -62,16 +62,17 @@ def read_class_probabilities(path: Path, *, boxes: int) -> tuple[np.ndarray, tup
     Raises:
         LightvadError: the file is missing or damaged, or is about another number of boxes.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            probabilities, names = archive["probabilities"].astype(np.float32), tuple(map(str, archive["names"]))
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        message = f"{path}: missing or damaged class probabilities ({error}); run `lightvad detect` again"
-        raise LightvadError(message) from error
+    again = "run `lightvad detect` again"
+    stored = read_arrays(path, ("probabilities", "names"), what="class probabilities", remedy=again)
+    if stored["probabilities"].dtype.kind != "f":
+        message = f"{path}: class probabilities of {stored['probabilities'].dtype}, expected float16; {again}"
+        raise LightvadError(message)
+    probabilities, names = stored["probabilities"].astype(np.float32), tuple(map(str, stored["names"].ravel()))
     if probabilities.shape != (boxes, len(names)):
-        message = (
-            f"{path}: class probabilities of shape {probabilities.shape} for {boxes} boxes; run `lightvad detect` again"
-        )
+        message = f"{path}: class probabilities of shape {probabilities.shape} for {boxes} boxes; {again}"
+        raise LightvadError(message)
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        message = f"{path}: class probabilities outside [0, 1] or NaN; {again}"
         raise LightvadError(message)
     return probabilities, names
 
@@ -99,7 +100,11 @@ class OnnxClassifier:
             raise LightvadError(message) from error
         self._input = self._session.get_inputs()[0]
         self.tiles = tiles
-        self.size = int(self._input.shape[-1])
+        shape = self._input.shape
+        if len(shape) != 4 or not isinstance(shape[-1], int):
+            message = f"{path}: input {shape}, expected (1, 3, S, S) with a fixed S; give a YOLOX detector of COCO"
+            raise LightvadError(message)
+        self.size = shape[-1]
         anchors = sum((self.size // stride) ** 2 for stride in STRIDES)
         expected, found = (anchors, 5 + len(COCO_NAMES)), tuple(self._session.get_outputs()[0].shape[1:])
         if found != expected:

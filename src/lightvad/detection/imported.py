@@ -9,15 +9,16 @@ Two formats are read:
 Boxes are pixels of the native frame, x2/y2 exclusive.
 """
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from lightvad.artifacts.tables import BOX, BOXES
+from lightvad.artifacts.arrays import read_arrays
+from lightvad.artifacts.tables import BOX, BOXES, check_values
 from lightvad.errors import LightvadError
 from lightvad.progress import say
 from lightvad.video.clips import Clip
@@ -50,12 +51,17 @@ def read_boxes(path: Path, clips: Sequence[Clip]) -> pd.DataFrame:
 
 
 def _from_npz(path: Path, clips: Sequence[Clip]) -> pd.DataFrame:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            boxes, per_frame = archive["boxes"], archive["boxes_per_frame"].astype(np.int64)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        message = f"{path}: not a boxes file with `boxes` and `boxes_per_frame` ({error}); get the file again"
-        raise LightvadError(message) from error
+    stored = read_arrays(
+        path, ("boxes", "boxes_per_frame"), what="boxes (`boxes`, `boxes_per_frame`)", remedy="get the file again"
+    )
+    boxes, per_frame = stored["boxes"], stored["boxes_per_frame"]
+    if boxes.dtype.kind not in "fiu" or per_frame.dtype.kind not in "iu" or per_frame.ndim != 1:
+        message = (
+            f"{path}: `boxes` of {boxes.dtype} and `boxes_per_frame` of {per_frame.dtype} {per_frame.shape}, expected "
+            "float32 (N, 4) and int16 (F,); get the file again"
+        )
+        raise LightvadError(message)
+    per_frame = per_frame.astype(np.int64)
     frames = sum(clip.frames for clip in clips)
     if per_frame.shape != (frames,):
         message = (
@@ -84,7 +90,7 @@ def _from_npz(path: Path, clips: Sequence[Clip]) -> pd.DataFrame:
 
 def _from_table(path: Path, clips: Sequence[Clip]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(path, dtype={"clip": str}) if path.suffix == ".csv" else pd.read_parquet(path)
+        table = _csv(path) if path.suffix == ".csv" else pq.read_table(path, partitioning=None).to_pandas()
     except (OSError, ValueError, pa.ArrowException) as error:
         message = f"{path}: not a readable table ({str(error).splitlines()[0]}); write it again"
         raise LightvadError(message) from error
@@ -94,11 +100,17 @@ def _from_table(path: Path, clips: Sequence[Clip]) -> pd.DataFrame:
         raise LightvadError(message)
     table["confidence"] = table.get("confidence", np.nan)
     table["class_id"] = table["class_id"].fillna(-1) if "class_id" in table.columns else -1
+    for name in ("clip", "frame", "class_id"):
+        check_values(table, name, BOXES[name], path)
     try:
         return table[list(BOXES)].astype(BOXES)
     except (ValueError, TypeError) as error:
-        message = f"{path}: a column has the wrong type or an empty field ({error}); write it again"
+        message = f"{path}: a column has the wrong type ({error}); write it again"
         raise LightvadError(message) from error
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype={"clip": str}, keep_default_na=False, na_values={name: "" for name in BOXES})
 
 
 def _check_places(table: pd.DataFrame, clips: Sequence[Clip], path: Path) -> None:

@@ -20,12 +20,15 @@ from lightvad.artifacts.weights import load_state, read_weights, write_weights
 from lightvad.config import Detection, UltralyticsDetector
 from lightvad.detection.yolo import built_network, fused, largest_stride, network_images
 from lightvad.errors import LightvadError
+from lightvad.layout import CHECKSUMS
+from lightvad.modules import code_digest
 from lightvad.project import digest
 from lightvad.training_loop import Training, finish, fit, launch, seed_everything
 from lightvad.video.clips import ClipStore
 
 WEIGHTS = "detector.safetensors"
 EPOCHS = "detector.csv"
+TRUTH = "truth_boxes.parquet"
 
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 5e-4
@@ -86,12 +89,19 @@ def train_detector(
     data = truth_images(clips, image_size=settings.image_size, stride=largest_stride(network), classes=len(names))
     steps = -(-len(data.images) // settings.batch)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    origin = {"settings": settings, "seed": seed, "architecture": sha256_of(architecture)}
+    read = [path for name in (TRUTH, CHECKSUMS) if (path := clips.root / name).is_file()]
+    origin = {
+        "settings": settings,
+        "seed": seed,
+        "architecture": sha256_of(architecture),
+        "code": code_digest(__name__),
+        "read": [sha256_of(path) for path in read],
+    }
     training = Training(
         what=f"{what} detector",
         folder=folder,
         csv=folder / EPOCHS,
-        digest=digest({**origin, "boxes": sha256_of(clips.root / "truth_boxes.parquet")}),
+        digest=digest(origin),
         seed=seed,
         epochs=settings.epochs,
         modules={"network": network},
@@ -144,11 +154,11 @@ def truth_images(clips: ClipStore, *, image_size: int, stride: int, classes: int
         LightvadError: there is no such split, no boxes for it, or a class that the network has not.
     """
     members = clips.clips("detector")
-    path = clips.root / "truth_boxes.parquet"
+    path = clips.root / TRUTH
     if not members or not path.is_file():
         message = f"{path}: no boxes of a split `detector` to train on; use `weights` or another detection.backend"
         raise LightvadError(message)
-    table = read_table(path, BOXES)
+    table = read_table(clips.checked(path), BOXES)
     table = table[table["clip"].isin([clip.name for clip in members])]
     if not table["class_id"].between(0, classes - 1).all():
         message = (

@@ -1,7 +1,8 @@
 """Procedural gray images that show no object of a scene: offline pseudo-abnormal appearance (project choice).
 
 Each family stands for one kind of picture of the paper's pool: textures (noise, stripes, checks, gradients, cells,
-blobs), flowers (petals) and drawn faces (faces).
+blobs), flowers (petals), drawn faces (faces), and the chosen classes of Tiny ImageNet (animals, things): something in
+the middle of the picture, turned any way, before a ground.
 """
 
 from collections.abc import Callable
@@ -131,6 +132,61 @@ def _faces(rng: Rng, size: int) -> np.ndarray:
     return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.0))
 
 
+def _animals(rng: Rng, size: int) -> np.ndarray:
+    """A body with head, limbs and tail, lying or standing any way, before an uneven ground."""
+    fine = 3 * size
+    ground, coat = rng.uniform(-1, 1, 2)
+    image = (ground + _uneven(rng, fine)).astype(np.float32)
+    angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.45, 0.75)
+    axis = np.array([np.cos(angle), np.sin(angle)])
+    middle = rng.uniform(-0.15, 0.15, 2)
+    back, front = middle - length * axis, middle + length * axis
+    thick = rng.uniform(0.08, 0.3)
+
+    def stroke(start: np.ndarray, end: np.ndarray, width: float, shade: float) -> None:
+        first, last = (((point + 1) / 2 * fine).round().astype(int).tolist() for point in (start, end))
+        cv2.line(image, first, last, shade, max(1, round(width * fine / 2)), cv2.LINE_AA)
+
+    for place in np.linspace(-0.9, 0.9, int(rng.integers(2, 5))):
+        root = middle + place * length * axis
+        for side in (-1, 1):
+            turn = angle + side * np.pi / 2 + rng.uniform(-0.7, 0.7)
+            reach = rng.uniform(0.15, 0.5) * np.array([np.cos(turn), np.sin(turn)])
+            stroke(root, root + reach, 0.3 * thick, coat - rng.uniform(0, 0.4))
+    tail = rng.uniform(-0.8, 0.8)
+    stroke(back, back - rng.uniform(0, 0.4) * np.array([np.cos(angle + tail), np.sin(angle + tail)]), 0.3 * thick, coat)
+    stroke(back, front, 2 * thick, coat)
+    stroke(back, front, thick, coat + rng.uniform(-0.4, 0.4))
+    head = front + rng.uniform(0, 0.2) * axis
+    stroke(head, head, rng.uniform(1.0, 2.2) * thick, coat + rng.uniform(-0.5, 0.5))
+    return cv2.GaussianBlur(_shrunk(image, size), (0, 0), rng.uniform(0.3, 1.0))
+
+
+def _things(rng: Rng, size: int) -> np.ndarray:
+    """One to three shaded solids with straight or round edges, turned any way, before an uneven ground."""
+    image = rng.uniform(-1, 1) + _uneven(rng, size)
+    for _ in range(int(rng.integers(1, 4))):
+        along, across = _turned(rng, size)
+        along, across = along - rng.uniform(-0.3, 0.3), across - rng.uniform(-0.3, 0.3)
+        long, short = rng.uniform(0.35, 0.9), rng.uniform(0.15, 0.5)
+        power = rng.choice([1.0, 2.0, 8.0])  # a rhombus, an oval, a box
+        reach = (np.abs(along) / long) ** power + (np.abs(across) / short) ** power
+        shade = rng.uniform(-1.5, 1.5) + rng.uniform(-0.6, 0.6) * across / short
+        if rng.random() < 0.4:
+            shade = shade + 0.3 * np.sign(np.sin(along * rng.uniform(8, 30)))
+        image = np.where(reach < 1, shade, image)
+    return cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.2))
+
+
+def _uneven(rng: Rng, size: int) -> np.ndarray:
+    """A ground: slow shades and fine grain."""
+    return rng.uniform(0, 0.3) * _smooth(rng, size, size / 5) + rng.uniform(0, 0.15) * _smooth(rng, size, size / 60)
+
+
+def _shrunk(image: np.ndarray, size: int) -> np.ndarray:
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+
+
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates y, x in [-1, 1]."""
     axis = np.linspace(-1, 1, size)
@@ -170,5 +226,7 @@ FAMILIES: dict[str, Callable[[Rng, int], np.ndarray]] = {
     "blobs": _blobs,
     "petals": _petals,
     "faces": _faces,
+    "animals": _animals,
+    "things": _things,
 }
 """All families, drawn in turn."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightvad.artifacts.documents import read_csv
-from lightvad.artifacts.records import Record, read_record
+from lightvad.artifacts.records import Record, checked_files, read_record
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, files_made, is_record
 from lightvad.provenance.chains import Break, Chains
@@ -110,7 +110,7 @@ def explain(file: Path, root: Path, *, row: str = ALL) -> Explanation:
         row: of a table only the rows whose title contains this text; `all`: every row.
 
     Raises:
-        LightvadError: no record names the file, or no row's title contains `row`.
+        LightvadError: no record names the file, a table is not what its record says, or no row's title contains `row`.
     """
     try:
         name = file.resolve().relative_to(root.resolve()).as_posix()
@@ -125,6 +125,8 @@ def explain(file: Path, root: Path, *, row: str = ALL) -> Explanation:
         )
         message = f"{name}: no record says what made it; {remedy}"
         raise LightvadError(message)
+    if _is_table(name):
+        checked_files([Path(name)], root=root, what="explain")
     rows = _rows_of_table(root / name, record) if _is_table(name) else [Row(name, (), (name,))]
     chosen = [one for one in rows if row in (ALL, one.title) or row in one.title]
     if not chosen:

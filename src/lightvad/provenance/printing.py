@@ -8,9 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lightvad.artifacts.records import Record
+from lightvad.artifacts.records import SHORT, Record
 from lightvad.provenance.explanation import Explanation, Row
-from lightvad.provenance.verification import SHORT
 
 WIDTH = 80
 SHOWN = 8

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lightvad.artifacts.digests import checksums_of
-from lightvad.artifacts.documents import read_json
-from lightvad.artifacts.records import Record, read_record
+from lightvad.artifacts.documents import read_sealed
+from lightvad.artifacts.records import SHORT, Record, read_record
 from lightvad.errors import LightvadError
-from lightvad.layout import MADE, files_made, is_record
+from lightvad.layout import GATHERED, MADE, files_made, is_record
 from lightvad.provenance.chains import Chains
 
 Kind = Literal["differs", "missing", "broken", "stray"]
-SHORT = 12
-GATHERED = "record.json"
 FACTS = ("config_digest", "code_digest", "inputs", "outputs")
 """What two records of a stage must agree in to be of the same work: not times, which a second run changes."""
 
@@ -101,10 +99,8 @@ def _changed(chains: Chains, found: Mapping[str, str]) -> Iterable[Finding]:
             if file not in found:
                 yield Finding("missing", file, f"{record.path} names it; run `{record.command}`")
                 continue
-            # A fetched file that is there is checked and never replaced.
-            first = "delete it and " if record.stage.startswith("fetch") else ""
             compared = f"sha256 {found[file][:SHORT]}, but {record.path} says {wrote[:SHORT]}"
-            yield Finding("differs", file, f"{compared}; {first}run `{record.command}`")
+            yield Finding("differs", file, f"{compared}; {record.remedy}")
 
 
 def _broken(chains: Chains, found: Mapping[str, str]) -> Iterable[Finding]:
@@ -133,7 +129,11 @@ def _gathered(root: Path, chains: Chains) -> Iterable[Finding]:
         path = record.folder / GATHERED
         if record.stage != "evaluate" or not (root / path).is_file():
             continue
-        stages: Mapping[str, Any] = read_json(root / path)["stages"]
+        try:
+            stages: Mapping[str, Any] = read_sealed(root / path)["stages"]
+        except LightvadError as error:
+            yield Finding("differs", path.as_posix(), str(error).removeprefix(f"{root / path}: "))
+            continue
         beside = {other.stage: other.content for other in chains.records if other.folder == record.folder}
         stale = [
             name

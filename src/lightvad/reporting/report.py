@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from lightvad.artifacts.documents import read_csv
 from lightvad.config import Experiment, Figure, Table
 from lightvad.errors import LightvadError
-from lightvad.layout import Run, figures_folder, tables_folder
+from lightvad.layout import GATHERED, Run, figures_folder, tables_folder
 from lightvad.project import Project
 from lightvad.reporting.captions import data_note, figure_caption, speed_sentences, table_caption, titles_of
 from lightvad.reporting.results import document, finished, recorded
@@ -170,7 +170,7 @@ def _difference(value: float | None, form: str) -> str:
 
 def _record(root: Path, run: Run) -> list[dict[str, str]]:
     """The stages of a run: digests, device, cost, and the number of checksummed inputs."""
-    stages = document(root, run, "record.json")["stages"]
+    stages = document(root, run, GATHERED)["stages"]
     return [
         {
             "stage": name,

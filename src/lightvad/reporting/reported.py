@@ -35,6 +35,9 @@ def reported_table(root: Path, table: Table) -> ReportedTable:
     """
     name = REPORTED_FOLDER / f"{table.reported}.csv"
     lines = read_csv(root / name)
+    if not lines:
+        message = f"{name}: holds no rows; take it from the repository again"
+        raise LightvadError(message)
     columns = [identity.column for identity in table.identity]
     lacking = {*columns, "dataset", "metric", "value"} - set(lines[0])
     if lacking:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightvad.artifacts.documents import read_json
+from lightvad.artifacts.documents import read_json, read_sealed
 from lightvad.errors import LightvadError
-from lightvad.layout import Run
+from lightvad.layout import GATHERED, Run
 
 AUC_METRICS = ("micro_auc", "macro_auc")
+HOLDS = {"metrics.json": "protocols", GATHERED: "stages"}
+"""The part of a document that is read here."""
 REGION_METRICS = ("rbdc", "tbdc")
 
 
@@ -27,13 +29,20 @@ def document(root: Path, run: Run, name: str) -> Any:
     """The JSON document `name` of a run.
 
     Raises:
-        LightvadError: it is missing or is not JSON; the line says what to run.
+        LightvadError: it is missing, is not JSON, does not hold what it should, or (`record.json`) is damaged; the line
+            says what to run.
     """
     path = run.folder / name
     if not (root / path).is_file():
         message = f"{path}: missing; run `snakemake --cores 2 {path}`"
         raise LightvadError(message)
-    return read_json(root / path)
+    content = read_sealed(root / path) if name == GATHERED else read_json(root / path)
+    key = HOLDS.get(name)
+    whole = isinstance(content, list if name == "speed.json" else dict)
+    if not whole or (key is not None and not isinstance(content.get(key), dict)):
+        message = f"{path}: does not hold what its stage writes; run `snakemake --cores 2 --force {path}`"
+        raise LightvadError(message)
+    return content
 
 
 def measurement(root: Path, runs: Sequence[Run], *, metric: str, protocol: str) -> Measurement | None:
@@ -82,7 +91,7 @@ def recorded(root: Path, runs: Sequence[Run], key: str) -> str:
     """What `record.json` says of `key` (device, precision) in training and scoring; differing values joined by `; `."""
     found = []
     for run in runs:
-        stages = document(root, run, "record.json")["stages"]
+        stages = document(root, run, GATHERED)["stages"]
         found += [str(stages[stage][key]) for stage in ("train", "score") if stage in stages]
     return "; ".join(dict.fromkeys(found))
 
@@ -92,7 +101,7 @@ def finished(root: Path, runs: Sequence[Run]) -> str:
     days = [
         stage["started"][:10]
         for run in runs
-        for stage in document(root, run, "record.json")["stages"].values()
+        for stage in document(root, run, GATHERED)["stages"].values()
         if "started" in stage
     ]
     return max(days, default="")

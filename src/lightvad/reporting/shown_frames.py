@@ -9,7 +9,6 @@ import numpy as np
 from lightvad.artifacts.arrays import read_masks
 from lightvad.config import Figure
 from lightvad.errors import LightvadError
-from lightvad.layout import clips_folder
 from lightvad.reporting.selection import Shown
 from lightvad.reporting.style import OUTLINE_COLOUR
 from lightvad.video.clips import ClipStore
@@ -59,10 +58,10 @@ def clips_shown(shown: Shown, figure: Figure, number: str, dataset: str, store: 
     return [names[curves.index(number) % len(names)]]
 
 
-def frame_strip(shown: Shown, dataset: str, store: ClipStore, clip: str, frames: Sequence[int]) -> FrameStrip:
+def frame_strip(store: ClipStore, clip: str, frames: Sequence[int]) -> FrameStrip:
     """Frames of a clip, each with the outline of its abnormal pixels where the dataset has masks."""
-    path = shown.root / clips_folder(dataset) / "masks" / f"{clip}.npz"
-    masks = read_masks(path) if path.is_file() else np.zeros((store[clip].frames, 1, 1), bool)
+    path = store.root / "masks" / f"{clip}.npz"
+    masks = read_masks(store.checked(path)) if path.is_file() else np.zeros((store[clip].frames, 1, 1), bool)
     images = [outlined(store.frame(clip, t), masks[t]) for t in frames]
     return FrameStrip(clip, frames, images, [bool(masks[t].any()) for t in frames])
 

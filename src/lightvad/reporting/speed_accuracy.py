@@ -93,6 +93,8 @@ def rows_of(points: Sequence[SpeedPoint]) -> list[dict[str, object]]:
 
 
 COLUMNS = [field.name for field in fields(SpeedPoint)]
+TIMED_COLUMNS = ("fps", "threads")
+"""What the clock says, and with how many threads; the other columns are the same again from the same seed."""
 
 
 def draw(points: Sequence[SpeedPoint], titles: Mapping[str, str], notes: Mapping[str, str]) -> Canvas:

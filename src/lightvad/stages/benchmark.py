@@ -9,7 +9,7 @@ import numpy as np
 
 from lightvad.artifacts.arrays import Resolution
 from lightvad.artifacts.documents import write_json
-from lightvad.artifacts.tables import BOXES, LABELS, read_table
+from lightvad.artifacts.tables import BOXES, read_table
 from lightvad.config import Benchmark, Dataset, Detection, MethodSettings, MotionRegions
 from lightvad.detection.class_probabilities import read_class_probabilities
 from lightvad.detection.timing import TimedDetector, detector_for_timing
@@ -29,7 +29,7 @@ from lightvad.resolution import settings_model, settings_of, teachers_of
 from lightvad.stages.jobs import check_weights, needs_boxes
 from lightvad.stages.machine import Machine
 from lightvad.stages.recording import recorded
-from lightvad.video.clips import ClipStore
+from lightvad.video.clips import ClipStore, read_labels
 
 RESOLUTIONS = (1, 4, 16)
 """Output heads where no dataset says otherwise: those of Avenue and ShanghaiTech."""
@@ -58,6 +58,7 @@ def _measure(project: Project, run: Run, runs: Sequence[Run], machine: Machine) 
     """Time `runs` in turns, the first of which is `run`, and write its documents."""
     dataset, benchmark = project.dataset(run.dataset), project.budget(run.budget).benchmark
     store = ClipStore(project.root / clips_folder(run.dataset))
+    labels = read_labels(store)
     clip = max(store.clips("test"), key=lambda clip: clip.frames)
     with_boxes = any(needs_boxes(project, timed.method) for timed in runs)
     objects = _objects(project, run.dataset, clip.name, clip.frames) if with_boxes else []
@@ -85,7 +86,7 @@ def _measure(project: Project, run: Run, runs: Sequence[Run], machine: Machine) 
             lambda: ClipStore(project.root / clips_folder(run.dataset), cache_bytes=CACHED_FRAMES * frame_bytes),
             clip.name,
             objects,
-            _labels(project, run.dataset, clip.name),
+            labels.loc[labels["clip"] == clip.name, "label"].to_numpy(np.int8),
         ),
         height=height,
         width=width,
@@ -186,12 +187,6 @@ def _detector(project: Project, dataset: Dataset, benchmark: Benchmark, machine:
         device=machine.device,
         root=project.root,
     )
-
-
-def _labels(project: Project, dataset: str, clip: str) -> np.ndarray:
-    """Ground truth of every frame of a clip, int8 (T,)."""
-    labels = read_table(project.root / clips_folder(dataset) / "labels.parquet", LABELS)
-    return labels[labels["clip"] == clip].sort_values("frame")["label"].to_numpy(np.int8)
 
 
 def _objects(project: Project, dataset: str, clip: str, frames: int) -> list[FrameObjects]:

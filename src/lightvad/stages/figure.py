@@ -73,13 +73,11 @@ def _drawn(shown: Shown, figure: Figure, number: str) -> tuple[Canvas, Rows, Seq
         strips = {}
         for name, store in stores.items():
             frames = score_curves.spread_frames(store[clips[name][0]].frames)
-            strips[name] = frame_strip(shown, name, store, clips[name][0], frames)
+            strips[name] = frame_strip(store, clips[name][0], frames)
         return score_curves.draw(curves, strips, titles, notes), rows_of(curves), score_curves.COLUMNS
     chosen = {name: anomaly_maps.frames_shown(shown, figure, name, own) for name, own in clips.items()}
     values = anomaly_maps.maps_of(shown, figure, chosen)
-    shots = {
-        name: [frame_strip(shown, name, stores[name], clip, [t]) for clip, t in own] for name, own in chosen.items()
-    }
+    shots = {name: [frame_strip(stores[name], clip, [t]) for clip, t in own] for name, own in chosen.items()}
     return anomaly_maps.draw(values, shots, titles, notes), rows_of(values), anomaly_maps.COLUMNS
 
 

@@ -1,6 +1,9 @@
 """From a run's name to the `Job` that a method is handed."""
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +25,7 @@ from lightvad.resolution import (
     teachers_of,
 )
 from lightvad.stages.machine import Machine
-from lightvad.video.clips import Clip, ClipStore
+from lightvad.video.clips import Clip, ClipStore, check_places
 
 
 def held_out(clips: list[Clip], fraction: float) -> frozenset[str]:
@@ -54,7 +57,9 @@ def job_of(project: Project, run: Run, stage: str, machine: Machine) -> Job:
     probabilities = np.zeros((0, 0), np.float32)
     backend = dataset.detection.backend
     if needs_boxes(project, run.method) or (stage == "train" and settings.trains_on_boxes):
-        boxes = read_table(project.root / boxes_path(run.dataset, backend), BOXES)
+        path = project.root / boxes_path(run.dataset, backend)
+        boxes = read_table(path, BOXES)
+        check_places(boxes, clips.clips(), path, "run `lightvad detect` again")
     if needs_boxes(project, run.method):
         from lightvad.detection.class_probabilities import read_class_probabilities
 
@@ -115,7 +120,7 @@ def check_weights(project: Project, run: Run) -> None:
         told = "{method}/{variant} on {dataset}, budget {budget}, seed {seed}".format(**whose)
         message = f"{path}: weights of another run ({told}); {remedy}, or put this run's own weights there"
         raise LightvadError(message)
-    trained = json.loads(metadata.get("settings", "{}"))
+    trained = _settings_told(metadata, path, remedy)
     for key, value in json.loads(json.dumps(shared_settings(project, run))).items():
         if key in trained and trained[key] != value:
             message = (
@@ -123,6 +128,18 @@ def check_weights(project: Project, run: Run) -> None:
                 " again, or give the settings that it was trained with"
             )
             raise LightvadError(message)
+
+
+def _settings_told(metadata: Mapping[str, str], path: Path, remedy: str) -> dict[str, Any]:
+    """What the header of weights says of the settings that they were trained with; empty if it says nothing."""
+    try:
+        told = json.loads(metadata.get("settings", "{}"))
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        message = f"{path}: the `settings` of its header are no JSON object; {remedy} again, or get the file again"
+        raise LightvadError(message)
+    return told
 
 
 def _state_digest(project: Project, run: Run, stage: str) -> str:

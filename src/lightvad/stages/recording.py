@@ -2,12 +2,13 @@
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from lightvad.artifacts.locks import locked
 from lightvad.artifacts.records import recording
+from lightvad.artifacts.scratch import clear_scratch
 from lightvad.layout import Run, record_path
 from lightvad.modules import code_digest, stage_modules
 from lightvad.project import Project, digest
@@ -62,15 +63,16 @@ def recorded(
         also_read: inputs beyond `run_inputs`.
 
     Raises:
-        LightvadError: another process is at work on the run, or an input or output is missing.
+        LightvadError: another process is at work on the run, or an input or output is missing or not as recorded.
     """
     folder, content = project.root / run.folder, run_slice(project, stage, run)
     timed = [teacher.method for teacher, _ in teachers_of(project, run)] if stage == "benchmark" else []
     code = dict.fromkeys(name for method in (run.method, *timed) for name in stage_modules(stage, method))
-    lock = folder / (".benchmark.lock" if stage == "benchmark" else ".lock")
-    with (
-        locked(lock, what=run.folder.as_posix()),
-        recording(
+    alone = stage != "benchmark"
+    with locked(folder / (".lock" if alone else ".benchmark.lock"), what=run.folder.as_posix()):
+        if alone:
+            clear_scratch(folder)
+        with recording(
             project.root / record_path(run.folder, stage),
             command=command_of(project, run, stage, machine),
             config=content,
@@ -82,9 +84,8 @@ def recorded(
             device=machine.device,
             precision=content.get("settings", {}).get("precision", "-"),
             threads=machine.cores,
-        ),
-    ):
-        yield
+        ):
+            yield
 
 
 @contextmanager
@@ -101,6 +102,8 @@ def recorded_dataset(
 ) -> Iterator[None]:
     """Keep `folder/records/STAGE.json`, or `STAGE-BACKEND.json`, of what happens to a dataset inside the block.
 
+    A second process that would do the same is kept out.
+
     Args:
         project: the configuration.
         dataset: name of the dataset.
@@ -110,20 +113,27 @@ def recorded_dataset(
         outputs: what was written, relative to the project's root; called when the block has ended.
         backend: of detection; None: the stage has nothing to do with detection.
         machine: device and threads; None: the CPU.
+
+    Raises:
+        LightvadError: another process is at it, or an input or output is missing or not as its record says.
     """
     machine, content = machine or Machine("cpu"), dataset_slice(project, stage, dataset, backend)
-    with recording(
-        project.root / record_path(folder, stage if backend is None else f"{stage}-{backend}"),
-        command=command_line(project, stage, {"dataset": dataset, **options}),
-        config=content,
-        config_digest=digest(content),
-        code_digest=code_digest(*stage_modules(stage, dataset=dataset)),
-        inputs=dataset_inputs(project, stage, dataset, backend),
-        outputs=outputs,
-        root=project.root,
-        device=machine.device,
-        precision="-",
-        threads=machine.cores,
+    name = stage if backend is None else f"{stage}-{backend}"
+    with (
+        _locked(project.root, folder, name),
+        recording(
+            project.root / record_path(folder, name),
+            command=command_line(project, stage, {"dataset": dataset, **options}),
+            config=content,
+            config_digest=digest(content),
+            code_digest=code_digest(*stage_modules(stage, dataset=dataset)),
+            inputs=dataset_inputs(project, stage, dataset, backend),
+            outputs=outputs,
+            root=project.root,
+            device=machine.device,
+            precision="-",
+            threads=machine.cores,
+        ),
     ):
         yield
 
@@ -156,6 +166,8 @@ def recorded_result(
 ) -> Iterator[None]:
     """Keep `records/NAME.json` beside a table, a figure or the report, of what happens inside the block.
 
+    A second process that would do the same is kept out.
+
     Args:
         project: the configuration.
         stage: table, figure or report.
@@ -165,19 +177,30 @@ def recorded_result(
         inputs: what it reads, relative to `root`.
         outputs: what it writes, relative to `root`, all in one folder.
         root: the folder that holds data/ and results/.
+
+    Raises:
+        LightvadError: another process is at it, or an input or output is missing or not as its record says.
     """
     machine = Machine("cpu")
-    with recording(
-        root / record_path(outputs[0].parent, name),
-        command=command_line(project, stage, options),
-        config=config,
-        config_digest=digest(config),
-        code_digest=code_digest(*stage_modules(stage)),
-        inputs=inputs,
-        outputs=lambda: outputs,
-        root=root,
-        device=machine.device,
-        precision="-",
-        threads=machine.cores,
+    with (
+        _locked(root, outputs[0].parent, name),
+        recording(
+            root / record_path(outputs[0].parent, name),
+            command=command_line(project, stage, options),
+            config=config,
+            config_digest=digest(config),
+            code_digest=code_digest(*stage_modules(stage)),
+            inputs=inputs,
+            outputs=lambda: outputs,
+            root=root,
+            device=machine.device,
+            precision="-",
+            threads=machine.cores,
+        ),
     ):
         yield
+
+
+def _locked(root: Path, folder: Path, name: str) -> AbstractContextManager[None]:
+    """The lock of the stage `name` that writes into `folder`."""
+    return locked(root / folder / f".{name}.lock", what=f"{folder.as_posix()}: {name}")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lightvad.artifacts.atomic import write_text
 from lightvad.artifacts.documents import read_csv, write_csv
+from lightvad.artifacts.records import checked_files
 from lightvad.config import Experiment, Table
 from lightvad.errors import LightvadError
 from lightvad.layout import tables_folder
@@ -72,11 +73,28 @@ def show(path: Path) -> None:
 
     Args:
         path: its CSV, `ROOT/results/tables/DATASETS/BUDGET/PAPER/tableN.csv`.
+
+    Raises:
+        LightvadError: it is not what was written.
     """
     project = Project(path.resolve().parents[5])
+    printed = [path.resolve().relative_to(project.root).with_suffix(suffix) for suffix in (".csv", ".md")]
+    checked_files(printed, root=project.root, what=f"checksums of {path.stem}")
     table = table_of(project.experiment(path.parent.name), path.stem.removeprefix("table"))
     lines = read_csv(path)
     titles = {name: project.dataset(name).title for name in dict.fromkeys(line["dataset"] for line in lines)}
-    text = path.with_suffix(".md").read_text().splitlines()
+    text = _markdown(path.with_suffix(".md"))
     caption = [line.removeprefix("- ") for line in text if line.startswith("- ")]
     print_blocks(text[0].removeprefix("# "), blocks_of(lines, table, titles, ranges=False), caption)
+
+
+def _markdown(path: Path) -> list[str]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: cannot be read ({error}); run `lightvad table` again"
+        raise LightvadError(message) from error
+    if not lines:
+        message = f"{path}: is empty; run `lightvad table` again"
+        raise LightvadError(message)
+    return lines

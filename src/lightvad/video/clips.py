@@ -4,6 +4,7 @@ A clip is either a video file as published (`.avi`, `.mp4`: read through PyAV) o
 without further compression (`.jpg` as published, `.png` for everything else). Both give RGB frames.
 """
 
+import glob
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -15,10 +16,21 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from lightvad.artifacts.arrays import DAMAGE
 from lightvad.artifacts.atomic import atomic_path
-from lightvad.artifacts.tables import INDEX, read_table
+from lightvad.artifacts.digests import sha256_of
+from lightvad.artifacts.documents import read_json
+from lightvad.artifacts.tables import INDEX, LABELS, read_table
 from lightvad.errors import LightvadError
+from lightvad.layout import CHECKSUMS
 from lightvad.video.decoding import VideoFrames
+
+cv2.utils.logging.setLogLevel(
+    cv2.utils.logging.LOG_LEVEL_SILENT
+)  # what OpenCV says of a damaged image would stand beside the one line that we say
+
+SPLITS = ("train", "test", "detector")
+PNG_BEGINS, PNG_ENDS = b"\x89PNG", b"IEND\xaeB`\x82"
 
 
 @dataclass(frozen=True)
@@ -64,8 +76,8 @@ class ZipFrames:
     def __getitem__(self, t: int) -> np.ndarray:
         try:
             content = self._archive.read(self._names[t])
-        except zipfile.BadZipFile as error:
-            message = f"{self.path}: frame {t} is damaged ({error}); run `lightvad prepare` again"
+        except (*DAMAGE, IndexError) as error:
+            message = f"{self.path}: frame {t} is missing or damaged ({error}); run `lightvad prepare` again"
             raise LightvadError(message) from error
         return decode_image(content, f"{self.path}, frame {t}")
 
@@ -76,8 +88,10 @@ def decode_image(content: bytes, where: str) -> np.ndarray:
     Raises:
         LightvadError: `content` is not a whole image; `where` names it.
     """
+    cut_off = content.startswith(PNG_BEGINS) and PNG_ENDS not in content
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if content else None
+        whole = bool(content) and not cut_off
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB) if whole else None
     except cv2.error:
         image = None
     if image is None:
@@ -96,18 +110,24 @@ def write_zip_clip(path: Path, images: Iterable[tuple[str, bytes]]) -> None:
 class ClipStore:
     """All prepared clips of a dataset, with a cache of decoded frames.
 
+    A file is read once as a whole, when it is first opened, and compared with `checksums.json`, where there is one: a
+    decoder does not notice every flipped bit.
+
     Args:
         root: `data/clips/DATASET`.
         cache_bytes: decoded frames kept in memory, least recently used dropped first.
 
     Raises:
-        LightvadError: no index, or a clip's file is missing or of another length than the index says.
+        LightvadError: no index, an impossible line in it, or a clip's file is missing, not as prepared, or of another
+            length or size than the index says.
     """
 
     def __init__(self, root: Path, *, cache_bytes: int = 2_000_000_000) -> None:
         self.root = root
-        table = read_table(root / "index.parquet", INDEX)
-        self._clips: dict[str, Clip] = {row["clip"]: Clip(*row.values()) for row in table.to_dict("records")}
+        self._clips = _clips_of_index(root / "index.parquet")
+        checksums = root / CHECKSUMS
+        self._checksums: dict[str, str] | None = read_json(checksums) if checksums.is_file() else None
+        self._checked: set[Path] = set()
         self._open: OrderedDict[str, Frames] = OrderedDict()
         self._cache: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
         self._cache_bytes = cache_bytes
@@ -130,6 +150,14 @@ class ClipStore:
             self._cache.move_to_end(key)
             return self._cache[key]
         frame = self._frames(clip)[t]
+        info = self[clip]
+        if frame.shape != (info.height, info.width, 3):
+            height, width = frame.shape[:2]
+            message = (
+                f"{self.path(clip)}: frame {t} has {height}x{width} pixels, but the index says"
+                f" {info.height}x{info.width}; run `lightvad prepare` again"
+            )
+            raise LightvadError(message)
         frame.flags.writeable = False
         self._cache[key] = frame
         self._cached += frame.nbytes
@@ -150,7 +178,7 @@ class ClipStore:
     def path(self, clip: str) -> Path:
         """The file of a clip."""
         info = self[clip]
-        found = sorted((self.root / info.split).glob(f"{clip}.*"))
+        found = sorted((self.root / info.split).glob(f"{glob.escape(clip)}.*"))
         found = [path for path in found if path.stem == clip and not path.name.startswith(".")]
         if len(found) != 1:
             place = self.root / info.split
@@ -158,9 +186,25 @@ class ClipStore:
             raise LightvadError(message)
         return found[0]
 
+    def checked(self, path: Path) -> Path:
+        """`path`, a prepared file below the root, after its bytes have been compared with `checksums.json`.
+
+        Raises:
+            LightvadError: it is missing or is not what was prepared.
+        """
+        if self._checksums is None or path in self._checked:
+            return path
+        name = path.relative_to(self.root).as_posix()
+        if (found := sha256_of(path)) != self._checksums.get(name):
+            told = self._checksums.get(name, "nothing of it")
+            message = f"{path}: sha256 {found}, but {CHECKSUMS} says {told}; run `lightvad prepare` again"
+            raise LightvadError(message)
+        self._checked.add(path)
+        return path
+
     def _frames(self, clip: str) -> Frames:
         if clip not in self._open:
-            path = self.path(clip)
+            path = self.checked(self.path(clip))
             frames: Frames = ZipFrames(path) if path.suffix == ".zip" else VideoFrames(path)
             if len(frames) != self[clip].frames:
                 expected = self[clip].frames
@@ -170,6 +214,73 @@ class ClipStore:
             while len(self._open) > 64:
                 self._open.popitem(last=False)
         return self._open[clip]
+
+
+def _clips_of_index(path: Path) -> dict[str, Clip]:
+    """The clips of an index by name.
+
+    Raises:
+        LightvadError: a name comes twice or is no name of a file, a split is unknown, or a clip has no frames.
+    """
+    clips: dict[str, Clip] = {}
+    for row in read_table(path, INDEX).to_dict("records"):
+        clip = Clip(*row.values())
+        reason = ""
+        if clip.name in clips:
+            reason = "comes twice"
+        elif clip.name in ("", ".", "..") or "/" in clip.name or "\0" in clip.name:
+            reason = "cannot be the name of a file"
+        elif clip.split not in SPLITS:
+            reason = f"is of the split {clip.split!r}, not one of {', '.join(SPLITS)}"
+        elif min(clip.frames, clip.height, clip.width) < 1:
+            reason = f"has {clip.frames} frames of {clip.height}x{clip.width} pixels"
+        if reason:
+            message = f"{path}: clip {clip.name} {reason}; run `lightvad prepare` again"
+            raise LightvadError(message)
+        clips[clip.name] = clip
+    return clips
+
+
+def check_places(table: pd.DataFrame, clips: Iterable[Clip], where: Path | str, remedy: str) -> None:
+    """Check that every row of a table with the columns clip and frame is about a frame of `clips`.
+
+    Raises:
+        LightvadError: a row is about another clip, or a frame that its clip does not have.
+    """
+    frames = table["clip"].map({clip.name: clip.frames for clip in clips}).to_numpy(np.float64)
+    outside = ~((table["frame"] >= 0) & (table["frame"] < frames)).to_numpy()
+    if outside.any():
+        first = int(np.argmax(outside))
+        row = table.iloc[first]
+        has = "which is not there" if np.isnan(frames[first]) else f"which has {frames[first]:g} frames"
+        message = f"{where}: clip {row['clip']}, frame {row['frame']}: of a clip {has}; {remedy}"
+        raise LightvadError(message)
+
+
+def read_labels(store: ClipStore) -> pd.DataFrame:
+    """The labels of the test clips: table LABELS, sorted, one row for every frame and no other.
+
+    Raises:
+        LightvadError: a label is not 0 or 1, or the labels of a clip are not one for each of its frames.
+    """
+    path, test = store.root / "labels.parquet", store.clips("test")
+    remedy = "run `lightvad prepare` again"
+    table = read_table(path, LABELS).sort_values(["clip", "frame"], kind="stable").reset_index(drop=True)
+    wrong = table[~table["label"].isin([0, 1])]
+    if len(wrong):
+        row = wrong.iloc[0]
+        message = f"{path}: clip {row['clip']}, frame {row['frame']}: label {row['label']}, not 0 or 1; {remedy}"
+        raise LightvadError(message)
+    unknown = set(table["clip"]) - {clip.name for clip in test}
+    if unknown:
+        message = f"{path}: labels of clip {min(unknown)}, which is no test clip; {remedy}"
+        raise LightvadError(message)
+    for clip in test:
+        frames = table.loc[table["clip"] == clip.name, "frame"].to_numpy()
+        if not np.array_equal(frames, np.arange(clip.frames)):
+            message = f"{path}: clip {clip.name} has {clip.frames} frames and {len(frames)} labels; {remedy}"
+            raise LightvadError(message)
+    return table
 
 
 def index_of(clips: Iterable[Clip]) -> pd.DataFrame:

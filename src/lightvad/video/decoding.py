@@ -7,6 +7,10 @@ import numpy as np
 
 from lightvad.errors import LightvadError
 
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpegts,mpeg"
+"""What a clip may be. FFmpeg also knows playlists, which would have it open further files and addresses."""
+OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+
 
 class VideoFrames:
     """The frames of a video in presentation order: `len(frames)`, `frames[t]` -> uint8 (H, W, 3) RGB.
@@ -15,26 +19,31 @@ class VideoFrames:
     Reading in order decodes each frame once; a jump seeks to the key frame before the wanted frame.
 
     Raises:
-        LightvadError: the file is missing, empty, cut off, or holds no video.
+        LightvadError: the file is missing, empty, cut off, holds no video, or frames of different sizes.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with av.open(str(path)) as container:
+            with av.open(str(path), options=OPTIONS) as container:
                 self.fps = float(container.streams.video[0].average_rate or 0)
-                self._times = sorted(_time_of(frame) for frame in container.decode(video=0))
-            self._container = av.open(str(path))
+                found = [(_time_of(frame), (frame.height, frame.width)) for frame in container.decode(video=0)]
+            self._container = av.open(str(path), options=OPTIONS)
         except (OSError, IndexError, av.FFmpegError) as error:
             message = (
                 f"{path}: cannot be decoded ({error}); the file is missing, truncated or not a video: get it again"
             )
             raise LightvadError(message) from error
+        self._times = sorted(time for time, _ in found)
         if not self._times:
             message = f"{path}: holds no frames; get the file again"
             raise LightvadError(message)
         if len(set(self._times)) != len(self._times):
             message = f"{path}: frames without time stamps of their own; remux it (`ffmpeg -i IN -c copy OUT.mp4`)"
+            raise LightvadError(message)
+        sizes = sorted({size for _, size in found})
+        if len(sizes) > 1:
+            message = f"{path}: frames of different sizes ({', '.join(f'{h}x{w}' for h, w in sizes)}); get it again"
             raise LightvadError(message)
         self._stream = self._container.streams.video[0]
         self._position = {pts: t for t, pts in enumerate(self._times)}

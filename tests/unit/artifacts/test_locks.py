@@ -1,12 +1,13 @@
 """A lock goes with its process."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from lightvad.artifacts.locks import locked
+from lightvad.artifacts.locks import alive, locked
 from lightvad.errors import LightvadError
 
 TRY = (
@@ -40,3 +41,21 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
     with pytest.raises(LightvadError, match=r"\.lock: cannot be written"), locked(tmp_path / "run" / ".lock", what=""):
         pass
+
+
+def test_a_process_that_lives_is_seen_by_flock_and_a_killed_one_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "alive"
+    ask = ["flock", "--nonblock", str(path), "true"]
+    code = "import sys, time; from pathlib import Path; from lightvad.artifacts.locks import alive\n"
+    code += "kept = alive(Path(sys.argv[1])); print(kept is not None, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        beside = alive(path)
+        assert beside is not None
+        os.close(beside)
+        assert subprocess.run(ask, check=False).returncode == 1
+        process.kill()
+    assert subprocess.run(ask, check=False).returncode == 0
+    alone = ["flock", str(path), sys.executable, "-c", code.replace("time.sleep(60)", ""), str(path)]
+    assert subprocess.run(alone, capture_output=True, text=True, check=True).stdout == "False\n"

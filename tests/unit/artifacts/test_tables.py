@@ -31,7 +31,10 @@ def test_round_trip_keeps_types_and_order(tmp_path: Path) -> None:
         ({"x1": -1.0}, r"box \(-1, 2, 5.5, 9\) at clip c, frame 3"),
         ({"x2": 0.5}, "is not 0 <= x1 < x2"),
         ({"y2": 2.0}, "is not 0 <= x1 < x2"),
-        ({"y2": float("inf")}, "is not 0 <= x1 < x2"),
+        ({"y2": float("inf")}, "y2 is inf at clip c, frame 3"),
+        ({"frame": 1.5}, "frame is 1.5 at clip c, frame 1.5, no int32"),
+        ({"frame": 2**32}, "frame is 4294967296 at clip c"),
+        ({"clip": None}, "clip is NaN at clip None"),
         ({"frame": "third"}, "wrong type"),
     ],
 )

@@ -219,6 +219,12 @@ def cut(name: str) -> Callable[[Files], None]:
     return lambda files: files.update({name: files[name][: len(files[name]) // 2]} if name in files else {})
 
 
+def added(name: str, content: bytes) -> Callable[[Files], None]:
+    """Put a member into the archive of its split."""
+    split = name.split("/")[1]
+    return lambda files: files.update({name: content} if split in next(iter(files)) else {})
+
+
 BAD_JPEG = {
     "cut frame": (
         cut("ped2/testing/frames/02/003.jpg"),
@@ -234,11 +240,11 @@ BAD_JPEG = {
         "3 clips, 4 expected; missing: Train002",
     ),
     "a clip too many": (
-        lambda files: files.update({"ped2/training/frames/03/000.jpg": encoded(".jpg", gray("train", 3, 0))}),
+        added("ped2/training/frames/03/000.jpg", encoded(".jpg", gray("train", 3, 0))),
         "5 clips, 4 expected; unknown: Train003",
     ),
     "another size": (
-        lambda files: files.update({"ped2/testing/frames/01/001.jpg": encoded(".jpg", np.zeros((8, 8), np.uint8))}),
+        added("ped2/testing/frames/01/001.jpg", encoded(".jpg", np.zeros((8, 8), np.uint8))),
         "clip Test001: frames of different sizes",
     ),
     "no frame of its mask": (without("ped2/testing/frames/01/003.jpg"), "test has 7 frames, 8 expected"),

@@ -133,9 +133,9 @@ def broken_zip(path: Path) -> None:
     [
         (broken_count, "boxes for 4 frames, but the 2 clips have 5"),
         (broken_sum, "adds up to 1"),
-        (broken_keys, "not a boxes file"),
-        (broken_pickle, "not a boxes file"),
-        (broken_zip, "not a boxes file"),
+        (broken_keys, "missing or damaged boxes"),
+        (broken_pickle, "missing or damaged boxes"),
+        (broken_zip, "missing or damaged boxes"),
     ],
 )
 def test_a_wrong_npz_is_refused(breaks: Callable[[Path], None], reason: str, tmp_path: Path) -> None:

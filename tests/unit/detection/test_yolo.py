@@ -2,18 +2,20 @@
 
 import hashlib
 import importlib.util
+import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.killing import ended
 from torch import nn
 
 from lightvad.artifacts.documents import read_csv
 from lightvad.artifacts.tables import BOXES, read_table, write_table
-from lightvad.artifacts.weights import read_weights
 from lightvad.config import Detection, Source, UltralyticsDetector
 from lightvad.datasets.plaza import CLASSES
 from lightvad.detection import detect
@@ -111,19 +113,6 @@ def settings_of(architecture: Path, epochs: int = 1) -> UltralyticsDetector:
     return UltralyticsDetector(architecture=str(architecture), epochs=epochs, image_size=80, batch=2, confidence=0.2)
 
 
-def trained(scene: tuple[ClipStore, Path], folder: Path, *, epochs: int, seed: int = 0) -> dict[str, torch.Tensor]:
-    clips, architecture = scene
-    settings = settings_of(architecture, epochs)
-    train_detector(
-        settings, architecture=architecture, clips=clips, folder=folder, device="cpu", seed=seed, what="drawn"
-    )
-    return read_weights(folder / "detector.safetensors", "detector")[0]
-
-
-def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
 @needs_ultralytics
 def test_batches_are_a_function_of_seed_and_epoch_and_mirror_boxes_with_images(scene: tuple[ClipStore, Path]) -> None:
     data = truth_images(scene[0], image_size=80, stride=8, classes=2)
@@ -173,35 +162,34 @@ def test_a_training_gives_valid_tables_and_is_found_again_for_timing(
 
 @pytest.mark.slow
 @needs_ultralytics
-def test_a_training_is_deterministic_and_a_resumed_one_equals_an_undisturbed_one(
-    scene: tuple[ClipStore, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_killed_training_ends_with_the_bytes_of_an_undisturbed_one(
+    scene: tuple[ClipStore, Path], tmp_path: Path
 ) -> None:
-    whole = trained(scene, tmp_path / "whole", epochs=3)
-    assert equal(trained(scene, tmp_path / "again", epochs=3), whole)
-    assert not equal(trained(scene, tmp_path / "other", epochs=3, seed=1), whole)
-
-    def killed(*_: object, epoch: int, **__: object) -> list[object]:
-        if epoch == 2:
-            raise KeyboardInterrupt
-        return batches(*_, epoch=epoch, **__)  # type: ignore[arg-type,return-value]
-
-    with monkeypatch.context() as patched:
-        patched.setattr("lightvad.detection.yolo_training.batches", killed)
-        with pytest.raises(KeyboardInterrupt):
-            trained(scene, tmp_path / "killed", epochs=3)
-    assert not (tmp_path / "killed" / "detector.safetensors").exists()
-    assert (tmp_path / "killed" / "_resume" / "detector.pt").is_file()
-    assert equal(trained(scene, tmp_path / "killed", epochs=3), whole)
+    clips, architecture = scene
+    training = partial(
+        train_detector, settings_of(architecture, 3), architecture=architecture, clips=clips, device="cpu", what="drawn"
+    )
+    whole, killed, other = tmp_path / "whole", tmp_path / "killed", tmp_path / "other"
+    first = partial(training, folder=killed, seed=0)
+    # Eight batches an epoch: in the middle of the second, then at the end of the third.
+    everything = [partial(training, folder=other, seed=1), partial(training, folder=whole, seed=0), first]
+    assert ended(everything, tmp_path, kill_at=12) == -signal.SIGKILL
+    assert (killed / "_resume" / "detector.pt").is_file()
+    assert ended([first], tmp_path, kill_at=16) == -signal.SIGKILL
+    assert not (killed / "detector.safetensors").exists()
+    assert ended([first], tmp_path) == 0
+    kept = [(folder / "detector.safetensors").read_bytes() for folder in (killed, whole, other)]
+    assert kept[0] == kept[1] != kept[2]
 
 
 @needs_ultralytics
 def test_truth_that_does_not_fit_is_refused(scene: tuple[ClipStore, Path], make_store: Store, tmp_path: Path) -> None:
-    clips, architecture = scene
+    clips, _ = scene
     with pytest.raises(LightvadError, match="names 0 classes"):
         truth_images(clips, image_size=80, stride=8, classes=0)
     (clips.root / "truth_boxes.parquet").unlink()
     with pytest.raises(LightvadError, match=r"truth_boxes\.parquet: no boxes of a split `detector`"):
-        trained((clips, architecture), tmp_path, epochs=1)
+        truth_images(clips, image_size=80, stride=8, classes=2)
 
 
 @needs_ultralytics

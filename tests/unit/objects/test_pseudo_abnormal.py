@@ -14,19 +14,21 @@ from lightvad.objects.textures import FAMILIES, procedural_image
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory):
-    return pseudo_abnormal_pool("procedural", count=80, seed=3, folder=tmp_path_factory.mktemp("nothing"))
+    return pseudo_abnormal_pool(
+        "procedural", count=10 * len(FAMILIES), seed=3, folder=tmp_path_factory.mktemp("nothing")
+    )
 
 
 def test_procedural_pool_draws_all_families_evenly(pool):
-    assert pool.images.shape == (80, 64, 64)
+    assert pool.images.shape == (10 * len(FAMILIES), 64, 64)
     assert pool.images.dtype == np.uint8
     families = [name.split("/")[1] for name in pool.names]
     assert {family: families.count(family) for family in FAMILIES} == dict.fromkeys(FAMILIES, 10)
 
 
 def test_procedural_pool_is_a_function_of_the_seed(pool, tmp_path):
-    again = pseudo_abnormal_pool("procedural", count=80, seed=3, folder=tmp_path)
-    other = pseudo_abnormal_pool("procedural", count=80, seed=4, folder=tmp_path)
+    again = pseudo_abnormal_pool("procedural", count=10 * len(FAMILIES), seed=3, folder=tmp_path)
+    other = pseudo_abnormal_pool("procedural", count=10 * len(FAMILIES), seed=4, folder=tmp_path)
     assert np.array_equal(pool.images, again.images)
     assert not np.array_equal(pool.images, other.images)
     assert np.array_equal(pseudo_abnormal_pool("procedural", count=8, seed=3, folder=tmp_path).images, pool.images[:8])

@@ -8,7 +8,7 @@ import pytest
 
 from lightvad.artifacts.atomic import write_text
 from lightvad.artifacts.digests import sha256_of
-from lightvad.artifacts.documents import write_csv, write_json
+from lightvad.artifacts.documents import write_csv, write_sealed
 from lightvad.artifacts.records import collect_records, recording
 from lightvad.layout import Run, record_path
 
@@ -66,7 +66,7 @@ def do(root: Path, folder: Path, stage: str, *, salt: str = "") -> None:
             ]
             write_csv(root / outputs[0], measured)
     if stage == "evaluate":
-        write_json(root / folder / "record.json", collect_records(root / folder, ("train", "score", "evaluate")))
+        write_sealed(root / folder / "record.json", collect_records(root / folder, ("train", "score", "evaluate")))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.unit.provenance.conftest import CLIPS, RAW, STUDENT, TABLES, TEACHER, do
 
 from lightvad.artifacts.digests import sha256_of
-from lightvad.artifacts.documents import read_json, write_json
+from lightvad.artifacts.documents import read_json, write_sealed
 from lightvad.layout import record_path
 from lightvad.provenance.explanation import explain
 from lightvad.provenance.printing import WIDTH, show
@@ -54,7 +54,7 @@ def run_by_a_shell(text: str) -> list[list[str]]:
 def test_the_commands_can_be_given_to_a_shell(root: Path, shared: bool) -> None:
     if not shared:
         path = root / record_path(RAW, "fetch")
-        write_json(path, read_json(path) | {"command": "lightvad fetch --dataset plaza"})
+        write_sealed(path, read_json(path) | {"command": "lightvad fetch --dataset plaza"})
     found = explain(root / TABLES / "table7.csv", root)
     text = shown(root).partition("To do it again, from the project's root\n")[2]
     assert run_by_a_shell(text) == [shlex.split(record.command) for record in found.stages]

@@ -10,11 +10,12 @@ import pytest
 
 from lightvad.artifacts.arrays import maps_writer, write_masks
 from lightvad.artifacts.atomic import write_text
-from lightvad.artifacts.documents import write_json
+from lightvad.artifacts.digests import sha256_of
+from lightvad.artifacts.documents import write_json, write_sealed
 from lightvad.artifacts.tables import FRAME_SCORES, INDEX, write_table
 from lightvad.layout import Run, clips_folder
 from lightvad.project import Project
-from lightvad.video.clips import Clip, index_of, write_zip_clip
+from lightvad.video.clips import Clip, index_of, prepared_files, write_zip_clip
 
 BUDGET = "quick"
 HEIGHT, WIDTH, FRAMES = 120, 180, 60
@@ -81,7 +82,8 @@ def write_clips(root: Path, dataset: str) -> None:
         write_masks(folder / "masks" / f"{name}.npz", masks)
         clips.append(Clip(name, "test", FRAMES, HEIGHT, WIDTH, 25.0, SOURCES[dataset]))
     write_table(folder / "index.parquet", index_of(clips), INDEX)
-    write_json(folder / "checksums.json", {})
+    files = prepared_files(folder)
+    write_json(folder / "checksums.json", {file.as_posix(): sha256_of(folder / file) for file in files})
 
 
 def write_run(root: Path, run: Run) -> None:
@@ -111,7 +113,7 @@ def write_run(root: Path, run: Run) -> None:
     }
     stage |= {"device": "Synthetic CPU (2 cores)", "precision": "32-true", "seconds": 12.5, "peak_memory_mb": 700}
     stage |= {"command": f"lightvad train --run {run.folder}", "started": "2026-01-02T03:04:05Z"}
-    write_json(
+    write_sealed(
         folder / "record.json", {"stages": {"train": stage, "score": stage, "evaluate": stage | {"device": "-"}}}
     )
     if run.method == "fast_aed":

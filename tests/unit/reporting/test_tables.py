@@ -188,3 +188,32 @@ def test_captions_say_what_is_beyond_the_paper_and_whose_speed_it_is(made_up: Pr
             "Fast-AED + pasted was not timed itself: its speed is that of fast_aed/default, the same network."
             in sentences
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("metrics.json", "[]"), ("metrics.json", "{}"), ("metrics.json", '{"protocols": NaN}'), ("speed.json", "{}"),
+     ("record.json", '{"stages": []}')],
+)  # fmt: skip
+def test_a_document_of_another_form_is_one_line_and_no_table(own_project: Project, name: str, content: str) -> None:
+    path = own_project.root / Run("plaza", BUDGET, "fast_aed", "default", 0).folder / name
+    path.write_text(content)
+    with pytest.raises(LightvadError, match="stage") as raised:
+        written(own_project, "7", ("plaza",))
+    assert f"fast_aed/default/seed0/{name}: " in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not list((own_project.root / "results/tables").rglob("table7.*"))
+
+
+def test_a_reported_table_without_rows_is_one_line(own_project: Project) -> None:
+    path = own_project.root / "config/reported/fast_aed_table7.csv"
+    path.write_text(path.read_text().splitlines()[0])
+    with pytest.raises(LightvadError, match=r"config/reported/fast_aed_table7\.csv: holds no rows; take it from"):
+        written(own_project, "7", ("plaza",))
+
+
+def test_a_table_without_its_caption_is_not_shown(own_project: Project) -> None:
+    path = written(own_project, "7", ("plaza",))
+    path.with_suffix(".md").unlink()
+    with pytest.raises(LightvadError, match=r"table7\.md: missing or unreadable .*; run the stage that writes it"):
+        stage.show(path)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.documents import read_json, write_json
 from lightvad.artifacts.tables import INDEX, LABELS, write_table
 from lightvad.artifacts.weights import read_weights, write_weights
@@ -18,7 +19,7 @@ from lightvad.project import Project
 from lightvad.resolution import settings_of
 from lightvad.stages import benchmark, score
 from lightvad.stages.machine import Machine
-from lightvad.video.clips import Clip, index_of, write_zip_clip
+from lightvad.video.clips import Clip, index_of, prepared_files, write_zip_clip
 
 RUN = Run("plaza", "quick", "fast_aed", "default", 0)
 HEIGHT, WIDTH, FRAMES = 48, 64, 12
@@ -51,10 +52,10 @@ def project(tmp_path: Path, repository: Path) -> Project:
     write_table(
         clips / "index.parquet", index_of([Clip("test_01", "test", FRAMES, HEIGHT, WIDTH, 10.0, "noise")]), INDEX
     )
-    write_json(clips / "checksums.json", {})
     labels = np.isin(np.arange(FRAMES), [5, 6, 7]).astype(np.int8)
     table = pd.DataFrame({"clip": "test_01", "frame": np.arange(FRAMES), "label": labels})
     write_table(clips / "labels.parquet", table.sample(frac=1, random_state=0), LABELS)
+    write_json(clips / "checksums.json", {str(path): sha256_of(clips / path) for path in prepared_files(clips)})
     settings = settings_of(project, RUN)
     weights = AutoEncoder(settings.network, settings.autoencoder).state_dict()  # type: ignore[attr-defined]
     write_weights(tmp_path / RUN.folder / "model.safetensors", weights, {"method": "fast_aed"})

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.documents import write_json
 from lightvad.artifacts.tables import BOXES, INDEX, read_table, write_table
 from lightvad.detection.class_probabilities import read_class_probabilities
@@ -15,7 +16,7 @@ from lightvad.project import Project
 from lightvad.resolution import dataset_digest
 from lightvad.stages import detect
 from lightvad.stages.machine import Machine
-from lightvad.video.clips import Clip, index_of, write_zip_clip
+from lightvad.video.clips import Clip, index_of, prepared_files, write_zip_clip
 
 HEIGHT, WIDTH, FRAMES = 60, 80, 6
 
@@ -33,7 +34,9 @@ def root(tmp_path: Path, repository: Path) -> Path:
     for clip in clips:
         write_zip_clip(tmp_path / clips_folder("plaza") / clip.split / f"{clip.name}.zip", images)
     write_table(tmp_path / clips_folder("plaza") / "index.parquet", index_of(clips), INDEX)
-    write_json(tmp_path / checksums_path("plaza"), {})
+    files = prepared_files(tmp_path / clips_folder("plaza"))
+    sums = {str(path): sha256_of(tmp_path / clips_folder("plaza") / path) for path in files}
+    write_json(tmp_path / checksums_path("plaza"), sums)
     write_json(tmp_path / fetched_for_detection_path("plaza", "motion"), {"files": []})
     return tmp_path
 

@@ -20,7 +20,7 @@ from lightvad.project import Project
 from lightvad.resolution import dataset_digest, run_digest, run_inputs, run_outputs, settings_of
 from lightvad.stages import fetch, prepare
 from lightvad.stages.machine import Machine
-from lightvad.stages.recording import command_of, recorded
+from lightvad.stages.recording import command_of, recorded, recorded_result
 
 RUN = Run("ped2", "quick", "fast_aed", "default", 0)
 TEACHER = Run("ped2", "quick", "background_agnostic", "default", 0)
@@ -117,6 +117,53 @@ def test_a_failed_stage_and_one_that_wrote_too_little_leave_no_record(root: Path
     assert not (root / record_path(RUN.folder, "evaluate")).exists()
 
 
+@pytest.fixture
+def handed_on(root: Path) -> Path:
+    """A project in which a teacher's score stage has ended, so that its maps may be made."""
+    project = Project(root)
+    written(root, run_inputs(project, "score", TEACHER) + run_inputs(project, "maps", TEACHER))
+    with recorded(project, TEACHER, "score", machine=Machine("cpu")):
+        pass
+    return root
+
+
+def maps_of_teacher(root: Path) -> None:
+    with recorded(Project(root), TEACHER, "maps", machine=Machine("cpu")):
+        written(root, run_outputs(Project(root), "maps", TEACHER))
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_a_stage_reads_nothing_that_is_not_as_its_maker_left_it(handed_on: Path, damage: str) -> None:
+    maps_of_teacher(handed_on)
+    scores = handed_on / TEACHER.folder / "object_scores.parquet"
+    content = scores.read_bytes()
+    scores.write_bytes(content[:-1] if damage == "cut" else bytes([content[0] ^ 1]) + content[1:])
+    told = rf"^{TEACHER.folder}/object_scores\.parquet: sha256 \w{{12}}, but \S+/records/score\.json says \w{{12}}: "
+    with pytest.raises(LightvadError, match=told) as raised:
+        maps_of_teacher(handed_on)
+    assert f"run `lightvad score --run {TEACHER.folder} " in str(raised.value)
+    assert "\n" not in str(raised.value)
+    scores.write_bytes(content)
+    maps_of_teacher(handed_on)
+
+
+def test_a_damaged_record_beside_an_input_is_told(handed_on: Path) -> None:
+    path = handed_on / record_path(TEACHER.folder, "score")
+    content = path.read_bytes()
+    for damaged in (content[:-9], b"", b"\xff", content.replace(b"cpu", b"gpu")):
+        path.write_bytes(damaged)
+        with pytest.raises(LightvadError, match=r"records/score\.json: .*run the stage that writes it again$"):
+            maps_of_teacher(handed_on)
+
+
+def test_a_file_that_no_record_names_is_taken_with_a_line(handed_on: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    maps_of_teacher(handed_on)
+    assert "object_scores" not in capsys.readouterr().err
+    (handed_on / record_path(TEACHER.folder, "score")).unlink()
+    maps_of_teacher(handed_on)
+    assert f"warning: {TEACHER.folder}/object_scores.parquet: no record says what made it" in capsys.readouterr().err
+
+
 HOLDER = (
     "import sys, time\n"
     "from pathlib import Path\n"
@@ -128,6 +175,42 @@ HOLDER = (
     "    print('held', flush=True)\n"
     "    time.sleep(60)\n"
 )
+
+
+def test_a_stage_clears_what_killed_ones_have_left(root: Path) -> None:
+    project = Project(root)
+    written(root, run_inputs(project, "train", RUN))
+    folder = root / RUN.folder
+    left = [
+        folder / name
+        for name in (".scratch.abc/0", ".model.a1b2c3d4.tmp.safetensors", "records/.train.abcd_123.tmp.json")
+    ]
+    others = [folder / ".speed.a1b2c3d4.tmp.json", folder / "_resume/training.pt"]
+    written(root, [*left, *others])
+    with recorded(project, RUN, "train", machine=Machine("cpu")):
+        assert not (folder / ".scratch.abc").exists()
+        written(root, run_outputs(project, "train", RUN))
+    assert [path for path in left if path.exists()] == []
+    assert all(path.exists() for path in others), "a benchmark may be writing beside it"
+
+
+def test_a_second_process_on_a_table_is_kept_out(root: Path) -> None:
+    folder = Path("results/tables/plaza/smoke/fast_aed")
+    table = {"name": "table7", "options": {}, "config": {}, "inputs": [], "outputs": [folder / "t.csv"], "root": root}
+    written(root, [folder / "t.csv"])
+    holder = "import sys, time; from pathlib import Path; from lightvad.artifacts.locks import locked\n"
+    holder += "with locked(Path(sys.argv[1]), what='x'): print('held', flush=True); time.sleep(60)"
+    lock = root / folder / ".table7.lock"
+    command = [sys.executable, "-c", holder, str(lock)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        told = f"^{folder.as_posix()}: table7: process {process.pid} is at work there; wait"
+        with pytest.raises(LightvadError, match=told), recorded_result(Project(root), "table", **table):
+            pytest.fail("the table is locked")
+        process.kill()
+    with recorded_result(Project(root), "table", **table):
+        pass
 
 
 def test_a_second_process_on_a_run_ends_with_one_line_and_a_killed_one_holds_nothing(root: Path) -> None:
@@ -160,7 +243,7 @@ def test_preparing_records_every_file_and_gives_the_same_checksums_again(root: P
     folder = clips_folder("plaza")
     left = folder / "test" / "from_another_preparation.zip"
     record = read_record(record_path(folder, "prepare"), root)
-    lying = [path for path in (root / folder).rglob("*") if path.is_file() and path.parent.name != "records"]
+    lying = [path for path in (root / folder).rglob("[!.]*") if path.is_file() and path.parent.name != "records"]
     assert record.outputs == {path.relative_to(root).as_posix(): sha256_of(path) for path in lying}
     assert {"test_01.zip", "test_01.npz", "index.parquet", "checksums.json"} <= {path.name for path in lying}
     assert record.inputs == {"data/raw/plaza/fetched.json": sha256_of(root / "data/raw/plaza/fetched.json")}

@@ -5,11 +5,22 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
-from lightvad.artifacts.tables import INDEX, write_table
+from lightvad.artifacts.digests import sha256_of
+from lightvad.artifacts.documents import write_json
+from lightvad.artifacts.tables import INDEX, LABELS, write_table
 from lightvad.errors import LightvadError
-from lightvad.video.clips import Clip, ClipStore, decode_image, index_of, write_zip_clip
+from lightvad.video.clips import (
+    Clip,
+    ClipStore,
+    decode_image,
+    index_of,
+    prepared_files,
+    read_labels,
+    write_zip_clip,
+)
 from lightvad.video.decoding import VideoFrames
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 23
@@ -64,6 +75,25 @@ def test_the_cache_is_bounded_and_read_only(store: ClipStore) -> None:
         store.frame("stills", 0)[0, 0] = 0
 
 
+@pytest.mark.parametrize("clip", ["stills", "video"])
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_a_clip_that_is_not_as_prepared_is_refused_before_it_is_decoded(
+    store: ClipStore, clip: str, damage: str
+) -> None:
+    files = prepared_files(store.root)
+    write_json(store.root / "checksums.json", {file.as_posix(): sha256_of(store.root / file) for file in files})
+    path = store.path(clip)
+    content = path.read_bytes()
+    assert ClipStore(store.root).frame(clip, 3).shape == (HEIGHT, WIDTH, 3)
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    path.write_bytes(flipped if damage == "flip" else content[:-1])
+    with pytest.raises(LightvadError, match=rf"{path.name}: sha256 \w+, but checksums.json says \w+; run .*prepare"):
+        ClipStore(store.root).frame(clip, 3)
+    path.write_bytes(content)
+    assert ClipStore(store.root).frame(clip, 3).shape == (HEIGHT, WIDTH, 3)
+
+
 def test_splits_and_windows(store: ClipStore) -> None:
     assert [clip.name for clip in store.clips("train")] == ["stills"]
     assert [clip.name for clip in store.clips()] == ["stills", "video"]
@@ -113,3 +143,19 @@ def test_gray_and_16_bit_images_become_rgb(suffix: str) -> None:
 def test_a_damaged_image_names_its_place(content: bytes) -> None:
     with pytest.raises(LightvadError, match="clip 3, frame 7: truncated or not an image"):
         decode_image(content, "clip 3, frame 7")
+
+
+def test_labels_come_in_order_and_one_for_every_frame(store: ClipStore) -> None:
+    labels = pd.DataFrame({"clip": "video", "frame": range(FRAMES), "label": [0] * 20 + [1] * 3})
+    write_table(store.root / "labels.parquet", labels.sample(frac=1, random_state=0), LABELS)
+    assert read_labels(store)["label"].tolist() == [0] * 20 + [1] * 3
+    write_table(store.root / "labels.parquet", labels[:-1], LABELS)
+    with pytest.raises(LightvadError, match=r"labels\.parquet: clip video has 23 frames and 22 labels; run"):
+        read_labels(store)
+
+
+def test_a_clip_of_frames_of_another_size_is_an_error(store: ClipStore) -> None:
+    clips = [Clip("stills", "train", FRAMES, HEIGHT, WIDTH + 1, 10.0, "made here")]
+    write_table(store.root / "index.parquet", index_of(clips), INDEX)
+    with pytest.raises(LightvadError, match=r"stills\.zip: frame 3 has 48x64 pixels, but the index says 48x65"):
+        ClipStore(store.root).frame("stills", 3)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lightvad.artifacts.arrays import write_masks
+from lightvad.artifacts.atomic import remove
 from lightvad.artifacts.tables import BOXES, INDEX, LABELS, TRACKS, write_table
 from lightvad.config import Dataset
 from lightvad.datasets.plaza.cast import SCRIPTS, Actor, Director, cast_clip, cast_still
@@ -102,7 +103,7 @@ def generate(settings: PlazaSettings, root: Path) -> None:
 
     `truth_boxes.parquet` (table BOXES, all splits) trains the small detector on the `detector` split.
     """
-    (root / "index.parquet").unlink(missing_ok=True)
+    remove(root / "index.parquet")
     for folder in (*SPLITS, "masks"):
         shutil.rmtree(root / folder, ignore_errors=True)
     camera = Camera(*settings.frame_size)

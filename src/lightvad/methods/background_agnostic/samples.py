@@ -5,7 +5,6 @@ Normal crops lie in memory-mapped files, so that memory does not grow with the d
 """
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from lightvad.artifacts.scratch import scratch_array, scratch_folder
 from lightvad.errors import LightvadError
 from lightvad.methods.background_agnostic.inputs import (
     FrameObjects,
@@ -100,13 +100,12 @@ def collected(
         message = f"{what}: no boxes on the clips {', '.join(names)}; run `lightvad detect` or take another backend"
         raise LightvadError(message)
     motion = motion_of(settings)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="crops.") as temporary:
-        shape = (objects, motion.channels, SIZE, SIZE)
+    with scratch_folder(folder) as name:
+        scratch, shape = Path(name), (objects, motion.channels, SIZE, SIZE)
         normal = ObjectCrops(
-            _mapped(Path(temporary) / "appearance.npy", np.uint8, (objects, 1, SIZE, SIZE)),
-            _mapped(Path(temporary) / "previous.npy", np.float16, shape),
-            _mapped(Path(temporary) / "following.npy", np.float16, shape),
+            scratch_array(scratch / "appearance", np.uint8, (objects, 1, SIZE, SIZE)),
+            scratch_array(scratch / "previous", np.float16, shape),
+            scratch_array(scratch / "following", np.float16, shape),
         )
         wide = _WideGaps(clips, motion, settings, seed=seed, frames=frames)
         done = 0
@@ -118,10 +117,6 @@ def collected(
             done += len(crops.appearance)
             wide.take(objects_here)
         yield Samples(normal, images, wide.crops(), settings.pseudo)
-
-
-def _mapped(path: Path, kind: type, shape: tuple[int, ...]) -> np.ndarray:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=kind, shape=shape)
 
 
 class _WideGaps:

@@ -19,6 +19,7 @@ from lightvad.methods.background_agnostic.inputs import (
 from lightvad.methods.background_agnostic.model import SIZE, STREAMS, BackgroundAgnostic, network_of
 from lightvad.methods.background_agnostic.settings import Settings
 from lightvad.methods.protocol import Job
+from lightvad.prefetch import read_ahead
 from lightvad.progress import track
 from lightvad.training_loop import launch
 
@@ -143,10 +144,13 @@ def score(job: Job) -> None:
             rows.clear()
             waiting.clear()
 
-    frames = frames_with_objects(job.clips, names, job.boxes, gap=job.settings.gap)
-    for objects in track(frames, total=counts(names, job.boxes)[0], what=job.what, unit="frames"):
-        rows.extend(objects.rows)
-        waiting.append(path.inputs(objects.window, objects.boxes, where=objects.where))
+    frames = (
+        (objects.rows, path.inputs(objects.window, objects.boxes, where=objects.where))
+        for objects in frames_with_objects(job.clips, names, job.boxes, gap=job.settings.gap)
+    )
+    for here, inputs in track(read_ahead(frames), total=counts(names, job.boxes)[0], what=job.what, unit="frames"):
+        rows.extend(here)
+        waiting.append(inputs)
         if len(rows) >= job.settings.score_batch:
             flush()
     flush()

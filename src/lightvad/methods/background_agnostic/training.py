@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import math
-import shutil
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -284,15 +283,12 @@ def _samples(job: Job) -> Iterator[tuple[Samples, Samples | None]]:
         folder=job.clips.root.parents[1] / "raw" / "pseudo_abnormal",
     )
     pool.write_manifest(job.folder / "pseudo_abnormal.csv")
-    for stale in (job.folder / "_resume").glob("crops.*"):
-        shutil.rmtree(stale)  # left by a killed training
     # A tenth of the images is seen in validation only.
     kept = max(1, round(0.9 * len(pool.images)))
 
     def crops(names: list[str], images: np.ndarray, what: str) -> contextlib.AbstractContextManager[Samples]:
-        folder = job.folder / "_resume"
         return collected(
-            job.clips, names, job.boxes, settings=settings, images=images, seed=job.seed, folder=folder, what=what
+            job.clips, names, job.boxes, settings=settings, images=images, seed=job.seed, folder=job.folder, what=what
         )
 
     with crops(job.training_clips(), pool.images[:kept], job.what) as training:

@@ -1,8 +1,6 @@
-"""The batches of both training phases: windows drawn from (seed, epoch) alone, read ahead by one thread."""
+"""The batches of both training phases: windows drawn from (seed, epoch) alone."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +10,6 @@ from lightvad.methods.fast_aed.pasting import Paster, paint
 from lightvad.methods.fast_aed.windows import Place, Targets, WindowReader, to_frames
 from lightvad.video.clips import Clip
 
-PREFETCHED = 2
 PASTING, HELDOUT_PASTING = 7, 8
 """Last words of the seeds of pasting: not 0, which numpy takes for no word at all."""
 
@@ -65,7 +62,7 @@ class Batches:
         return max(1, min(self.windows or len(self.places), len(self.places)) // self.batch)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch, read ahead by one thread."""
+        """The batches of an epoch."""
         return self._drawn([self.seed, epoch], first=epoch * len(self), count=len(self))
 
     def recalibration(self, epoch: int, count: int) -> Iterator[Batch]:
@@ -77,12 +74,10 @@ class Batches:
         order = draw.permutation(len(self.places))
         mirrored = draw.random(len(self.places)) < (0.5 if self.flip else 0)
 
-        def read(index: int) -> Batch:
+        for index in range(count):
             chosen = slice(index * self.batch, (index + 1) * self.batch)
             places = [self.places[k] for k in order[chosen]]
-            return self._read(first + index, places, mirrored[chosen], self.paster, [*seed, index, PASTING])
-
-        return _read_ahead(read, count)
+            yield self._read(first + index, places, mirrored[chosen], self.paster, [*seed, index, PASTING])
 
     def ordered(self, places: Sequence[Place]) -> Iterator[Batch]:
         """Some frames in the order given, none mirrored, the last batch smaller."""
@@ -114,17 +109,6 @@ class Batches:
 
 def _mirror(x: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     return torch.where(chosen.view(-1, *[1] * (x.dim() - 1)), x.flip(-1), x)
-
-
-def _read_ahead(read: Callable[[int], Batch], count: int) -> Iterator[Batch]:
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        waiting: deque[Future[Batch]] = deque()
-        for index in range(count):
-            waiting.append(executor.submit(read, index))
-            if len(waiting) > PREFETCHED:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def places_of(clips: Sequence[Clip]) -> list[Place]:

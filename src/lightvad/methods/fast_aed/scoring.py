@@ -1,6 +1,5 @@
 """Scores and anomaly maps of the test clips, through the same path that is timed."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,16 +9,16 @@ import torch
 from torch import nn
 
 from lightvad.artifacts.arrays import MapsWriter, Resolution, maps_writer
-from lightvad.artifacts.tables import FRAME_SCORES, LABELS, read_table, write_table
+from lightvad.artifacts.scratch import scratch_array, scratch_folder
+from lightvad.artifacts.tables import FRAME_SCORES, write_table
 from lightvad.artifacts.weights import load_state, read_weights
-from lightvad.errors import LightvadError
 from lightvad.methods.fast_aed.model import AutoEncoder, ReconstructionError, Student
 from lightvad.methods.fast_aed.settings import FastAedSettings
 from lightvad.methods.fast_aed.windows import WindowReader, normalized, stacked, to_frames
 from lightvad.methods.protocol import Job
 from lightvad.progress import track
 from lightvad.training_loop import launch
-from lightvad.video.clips import Clip, ClipStore
+from lightvad.video.clips import Clip, ClipStore, read_labels
 
 METHOD = "fast_aed"
 
@@ -126,7 +125,7 @@ def score(job: Job) -> None:
         device=job.device,
     )
     resolutions = settings.map_resolutions(job.resolutions)
-    clips = job.clips.clips("test")
+    clips, labels = job.clips.clips("test"), read_labels(job.clips)
     scores = []
     with maps_writer(job.folder / "maps.npz") as writer:
         for clip in track(clips, total=len(clips), what=job.what, unit="clips"):
@@ -139,7 +138,8 @@ def score(job: Job) -> None:
             "score": np.concatenate(scores).astype(np.float64),
         }
     )
-    write_table(job.folder / "frame_scores.parquet", _labelled(table, job.clips), FRAME_SCORES)
+    labelled = table.merge(labels, on=["clip", "frame"], how="left", validate="one_to_one")
+    write_table(job.folder / "frame_scores.parquet", labelled, FRAME_SCORES)
 
 
 def _score_clip(
@@ -155,7 +155,7 @@ def _score_clip(
     no_boxes = np.zeros((0, 4), np.float32)
     reader = WindowReader(clips, offsets=path.offsets, frame_size=(clip.height, clip.width))
     scores = []
-    with tempfile.TemporaryDirectory(prefix=".maps_", dir=folder) as scratch:
+    with scratch_folder(folder) as scratch:
         waiting: list[np.ndarray] = []
         for start in range(0, clip.frames, batch):
             places = [(clip.name, t) for t in range(start, min(start + batch, clip.frames))]
@@ -164,7 +164,7 @@ def _score_clip(
             scores.append(found.cpu().numpy())
             if not waiting:
                 waiting = [
-                    np.memmap(Path(scratch, str(k)), np.float32, "w+", shape=(clip.frames, *one.shape[1:]))
+                    scratch_array(Path(scratch, str(k)), np.float32, (clip.frames, *one.shape[1:]))
                     for k, one in enumerate(maps)
                 ]
             for store, one in zip(waiting, maps, strict=True):
@@ -177,18 +177,3 @@ def _score_clip(
 def _blocks(maps: np.ndarray, size: int) -> Iterator[np.ndarray]:
     for start in range(0, len(maps), size):
         yield maps[start : start + size]
-
-
-def _labelled(table: pd.DataFrame, clips: ClipStore) -> pd.DataFrame:
-    """Add the ground-truth label of every frame.
-
-    Raises:
-        LightvadError: a frame has no label.
-    """
-    path = clips.root / "labels.parquet"
-    labelled = table.merge(read_table(path, LABELS), on=["clip", "frame"], how="left", validate="one_to_one")
-    if labelled["label"].isna().any():
-        row = labelled[labelled["label"].isna()].iloc[0]
-        message = f"{path}: no label for clip {row['clip']}, frame {row['frame']}; run `lightvad prepare` again"
-        raise LightvadError(message)
-    return labelled

@@ -1,6 +1,5 @@
 """Windows of frames and the teachers' maps for them."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 
 from lightvad.artifacts.arrays import Maps, Resolution
+from lightvad.artifacts.scratch import scratch_array, scratch_folder
 from lightvad.errors import LightvadError
 from lightvad.methods.protocol import TeacherMaps
 from lightvad.video.clips import Clip, ClipStore
@@ -79,8 +79,7 @@ class Targets:
         self.starts = dict(
             zip([c.name for c in clips], np.cumsum([0] + [c.frames for c in clips]).tolist(), strict=False)
         )
-        folder.mkdir(parents=True, exist_ok=True)
-        self._scratch = tempfile.TemporaryDirectory(prefix=".maps_", dir=folder, ignore_cleanup_errors=True)
+        self._scratch = scratch_folder(folder)
         self._maps = [
             [self._load(teacher, clips, resolution, f"{k}_{resolution}") for resolution in resolutions]
             for k, teacher in enumerate(teachers)
@@ -97,14 +96,22 @@ class Targets:
         if max(sides) <= LARGEST_IN_MEMORY:
             loaded = np.empty((frames, *sides), np.float32)
         else:
-            loaded = np.memmap(Path(self._scratch.name, name), np.float32, "w+", shape=(frames, *sides))
+            loaded = scratch_array(Path(self._scratch.name, name), np.float32, (frames, *sides))
         with Maps(teacher.path) as maps:
             for clip in clips:
                 found = maps.read(clip.name, resolution)
-                if len(found) != clip.frames:
+                if found.shape[:1] != (clip.frames,):
+                    count = len(found) if found.ndim else 0
                     message = (
-                        f"{teacher.path}: {clip.name}/{resolution} has {len(found)} maps, but the clip {clip.frames}"
+                        f"{teacher.path}: {clip.name}/{resolution} has {count} maps, but the clip {clip.frames}"
                         f" frames; run `lightvad maps` for {teacher.name} again"
+                    )
+                    raise LightvadError(message)
+                wrong = found.ndim != 3 or (isinstance(resolution, int) and found.shape[1:] != sides)
+                if wrong or found.dtype.kind != "f" or not np.isfinite(found).all():
+                    message = (
+                        f"{teacher.path}: {clip.name}/{resolution} of shape {found.shape} has another size or holds NaN"
+                        f" or infinity; run `lightvad maps` for {teacher.name} again"
                     )
                     raise LightvadError(message)
                 start = self.starts[clip.name]

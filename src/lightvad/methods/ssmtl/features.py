@@ -12,8 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from lightvad.artifacts.atomic import atomic_path
 from lightvad.artifacts.digests import check_bytes
+from lightvad.artifacts.states import read_state, write_state
 from lightvad.config import Source
 from lightvad.errors import LightvadError
 from lightvad.methods.ssmtl.settings import Distillation
@@ -63,7 +63,7 @@ def cached_features(
     """Features of `count` crops, read from `path` if written there under the same `digest`, else computed.
 
     Args:
-        path: a `.npz` in the run's `_resume` folder.
+        path: in the run's `_resume` folder.
         network: the feature network.
         crops: batches uint8 (B, S, S, 3) RGB in the order of the objects; read only if features must be computed.
         count: number of objects.
@@ -73,15 +73,17 @@ def cached_features(
 
     Returns:
         float32 (count, D).
+
+    Raises:
+        LightvadError: the file is damaged.
     """
     if path.is_file():
-        with np.load(path, allow_pickle=False) as archive:
-            if str(archive["digest"]) == digest and len(archive["features"]) == count:
-                return archive["features"].astype(np.float32)
+        state = read_state(path)
+        if state["digest"] == digest and len(state["features"]) == count:
+            return state["features"].float().numpy()
     batches = track(crops, total=math.ceil(count / batch), what=f"{what} features", unit="batches")
     features = np.concatenate([network(found).numpy().astype(np.float16) for found in batches])
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, features=features, digest=np.array(digest))
+    write_state(path, {"features": torch.from_numpy(features), "digest": digest})
     return features.astype(np.float32)
 
 

@@ -1,7 +1,7 @@
 """Object scores of SSMTL: the mean of what each proxy task finds odd (sheet, section 5)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from lightvad.methods.ssmtl.samples import OFFSETS, Sampler, objects_of
 from lightvad.methods.ssmtl.settings import TASKS, Settings
 from lightvad.methods.ssmtl.task_scores import task_scores
 from lightvad.objects.crops import crop_sequence
+from lightvad.prefetch import read_ahead
 from lightvad.progress import track
 from lightvad.training_loop import launch
 
@@ -150,13 +151,22 @@ def scorer(
         network = SSMTL(settings, classes=COCO_CLASSES if distils else 0, features=features)
     else:
         state, metadata = read_weights(weights, "ssmtl")
-        sizes = {name: int(metadata.get(name, 0)) for name in ("classes", "features")}
+        sizes = {name: _size(metadata, name, weights) for name in ("classes", "features")}
         network = SSMTL(settings, **sizes)
         load_state(network, state, weights)
     compares_features = "distillation" in settings.scored_tasks() and network.features > 0
     compares_features &= settings.distillation.kd_score == "both" or not network.classes
     found = feature_network(settings.distillation, fabric.device) if compares_features else None
     return SSMTLScorer(network, settings, fabric, found)
+
+
+def _size(metadata: Mapping[str, str], name: str, weights: Path) -> int:
+    """How many `classes` or `features` the header of weights tells of."""
+    told = metadata.get(name, "0")
+    if not told.isdecimal():
+        message = f"{weights}: its header says {name} {told!r}, which is no number; run `lightvad train` again"
+        raise LightvadError(message)
+    return int(told)
 
 
 def score(job: Job) -> None:
@@ -183,7 +193,7 @@ def score(job: Job) -> None:
     total = np.empty(len(order), np.float32)
     size, done = settings.scoring.batch, 0
     batches = sampler.in_order(objects, size=size, generator=np.random.default_rng())
-    for batch in track(batches, total=math.ceil(len(order) / size), what=job.what, unit="batches"):
+    for batch in track(read_ahead(batches), total=math.ceil(len(order) / size), what=job.what, unit="batches"):
         found = path.scores_by_task(*path.prepared(batch.consecutive, batch.targets.numpy()))
         rows = order[done : done + len(found)]
         by_task[rows], total[rows] = found.cpu().numpy(), path.combined(found).cpu().numpy()

@@ -87,4 +87,4 @@ def forget_features(job: Job) -> None:
 
 
 def _cache(job: Job) -> Path:
-    return job.folder / "_resume" / "features.npz"
+    return job.folder / "_resume" / "features.pt"

@@ -27,8 +27,8 @@ def test_all_objects_of_every_second_frame_are_cut_and_the_files_removed(collect
     with collect() as samples:
         assert [part.shape for part in samples.normal] == [(42, 1, 64, 64), (42, 2, 64, 64), (42, 2, 64, 64)]
         assert all(part.reshape(42, -1).any(axis=1).all() for part in samples.normal[:1])
-        assert list((tmp_path / "run").glob("crops.*"))
-    assert not list((tmp_path / "run").glob("crops.*"))
+        assert list((tmp_path / "run").glob(".scratch.*"))
+    assert not list((tmp_path / "run").glob(".scratch.*"))
 
 
 def test_batches_depend_on_the_seed_alone_and_hold_as_many_abnormal_objects(collect):

@@ -1,8 +1,12 @@
 """Both phases of the training of T1."""
 
+import signal
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from tests.killing import ended
 
 import lightvad.methods.background_agnostic.training as training
 from lightvad.artifacts.documents import read_csv
@@ -107,37 +111,20 @@ def test_training_writes_weights_and_rows(tiny_job):
     assert not (job.folder / "_resume").exists()
 
 
-@pytest.mark.parametrize("phase", ["training", "training_classifiers"])
-def test_a_resumed_training_equals_an_undisturbed_one(tiny_job, monkeypatch, phase):
-    class KilledError(Exception):
-        pass
-
-    whole, broken = tiny_job("whole"), tiny_job("broken")
-    train(whole)
-
-    undisturbed = training.fit
-
-    def killed(state, **kwargs):
-        if state.csv.stem != phase:
-            return undisturbed(state, **kwargs)
-
-        def batches(epoch):
-            if epoch == 1:
-                raise KilledError
-            return kwargs["batches"](epoch)
-
-        return undisturbed(state, **{**kwargs, "batches": batches})
-
-    monkeypatch.setattr(training, "fit", killed)
-    with pytest.raises(KilledError):
-        train(broken)
-    assert not (broken.folder / "model.safetensors").exists()
-    monkeypatch.setattr(training, "fit", undisturbed)
-    (broken.folder / "_resume/crops.killed").mkdir()
-    train(broken)
-    states = [read_weights(job.folder / "model.safetensors")[0] for job in (whole, broken)]
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert not (broken.folder / "_resume").exists()
+@pytest.mark.slow
+def test_a_training_killed_in_both_phases_ends_with_the_bytes_of_an_undisturbed_one(tiny_job, tmp_path):
+    whole, killed = tiny_job("whole"), tiny_job("killed")
+    tasks = [partial(train, job) for job in (whole, killed)]
+    # Two batches an epoch and two epochs a phase: in the middle of the second epoch of each.
+    assert ended(tasks, tmp_path, kill_at=3) == -signal.SIGKILL
+    assert (killed.folder / "_resume/training.pt").is_file()
+    assert ended(tasks[1:], tmp_path, kill_at=2 + 3) == -signal.SIGKILL
+    assert (killed.folder / "_resume/training_classifiers.pt").is_file()
+    assert not (killed.folder / "model.safetensors").exists()
+    assert ended(tasks[1:], tmp_path) == 0
+    for name in ("model.safetensors", "pseudo_abnormal.csv"):
+        assert (killed.folder / name).read_bytes() == (whole.folder / name).read_bytes()
+    assert not (killed.folder / "_resume").exists()
 
 
 def test_best_validation_keeps_the_epoch_with_the_lowest_loss(tiny_job):

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from lightvad.artifacts.arrays import Maps
-from lightvad.artifacts.tables import FRAME_SCORES, LABELS, read_table, write_table
+from lightvad.artifacts.tables import FRAME_SCORES, read_table
 from lightvad.artifacts.weights import write_weights
 from lightvad.errors import LightvadError
 from lightvad.methods.fast_aed import scoring, training
@@ -119,14 +118,3 @@ def test_weights_that_do_not_fit_or_belong_elsewhere_are_refused(make_job: MakeJ
     write_weights(job.folder / "model.safetensors", {"w": torch.zeros(1)}, {"method": "ssmtl"})
     with pytest.raises(LightvadError, match="'ssmtl'"):
         scorer_of(job)
-
-
-def test_a_frame_without_a_label_is_one_clear_line(make_job: MakeJob, tmp_path) -> None:
-    table = pd.DataFrame({"clip": ["test_01"] * 9, "frame": range(9), "score": np.linspace(0, 1, 9)})
-    clips = make_job("run").clips
-    moved = type(clips).__new__(type(clips))
-    moved.root = tmp_path
-    labels = pd.DataFrame({"clip": "test_01", "frame": range(8), "label": 0})
-    write_table(tmp_path / "labels.parquet", labels, LABELS)
-    with pytest.raises(LightvadError, match="no label for clip test_01, frame 8"):
-        scoring._labelled(table, moved)

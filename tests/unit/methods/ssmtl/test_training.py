@@ -1,21 +1,25 @@
 """Joint training: labels, learning, the checkpoint, resuming, and what it refuses."""
 
+import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests.killing import ended
 
 from lightvad.artifacts.documents import read_csv
 from lightvad.artifacts.weights import read_weights
 from lightvad.errors import LightvadError
 from lightvad.methods.protocol import Job
-from lightvad.methods.ssmtl import training
 from lightvad.methods.ssmtl.model import SSMTL
 from lightvad.methods.ssmtl.samples import Batch
 from lightvad.methods.ssmtl.settings import TASKS, Settings, Task
-from lightvad.methods.ssmtl.training import BestSoFar, JointTraining, loss_weights, proxy_losses, train
+from lightvad.methods.ssmtl.training import BestSoFar, loss_weights, proxy_losses, train
+from lightvad.video.clips import ClipStore
 
 JobMaker = Callable[..., Job]
 
@@ -110,34 +114,25 @@ def test_best_checkpoint_is_kept_and_not_the_last() -> None:
     assert float(best.loss) == pytest.approx(0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoint", ["best_validation", "last"])
-def test_a_killed_training_goes_on_as_if_undisturbed(
-    toy_job: JobMaker, monkeypatch: pytest.MonkeyPatch, checkpoint: str
+def test_a_killed_training_ends_with_the_bytes_of_an_undisturbed_one(
+    toy_job: JobMaker, tmp_path: Path, checkpoint: str
 ) -> None:
     schedule = {"epochs": 3, "batch": 8, "validation_objects": 16, "checkpoint": checkpoint, "schedule": "cosine"}
-    undisturbed, disturbed = toy_job(folder="a", training=schedule), toy_job(folder="b", training=schedule)
-    train(undisturbed)
-    steps = 0
-    honest = JointTraining.step
-
-    def killed(self: JointTraining, batch: Batch) -> dict[str, torch.Tensor]:
-        nonlocal steps
-        steps += 1
-        if steps > 6:  # four batches an epoch: in the middle of the second
-            raise KeyboardInterrupt
-        return honest(self, batch)
-
-    monkeypatch.setattr(training.JointTraining, "step", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train(disturbed)
-    monkeypatch.undo()
-    assert not (disturbed.folder / "model.safetensors").exists()
-    train(disturbed)
-    first, _ = read_weights(undisturbed.folder / "model.safetensors")
-    second, _ = read_weights(disturbed.folder / "model.safetensors")
-    assert first.keys() == second.keys()
-    for name, tensor in first.items():
-        assert torch.equal(tensor, second[name]), name
+    undisturbed, killed = (
+        replace(job, clips=ClipStore(job.clips.root))
+        for job in (toy_job(folder=name, training=schedule) for name in ("a", "b"))
+    )
+    tasks = [partial(train, job) for job in (undisturbed, killed)]
+    # Four batches an epoch: in the middle of the second, then at the end of the third.
+    assert ended(tasks, tmp_path, kill_at=6) == -signal.SIGKILL
+    assert (killed.folder / "_resume/training.pt").is_file()
+    assert ended(tasks[1:], tmp_path, kill_at=8) == -signal.SIGKILL
+    assert not (killed.folder / "model.safetensors").exists()
+    assert ended(tasks[1:], tmp_path) == 0
+    assert (killed.folder / "model.safetensors").read_bytes() == (undisturbed.folder / "model.safetensors").read_bytes()
+    assert not (killed.folder / "_resume").exists()
 
 
 def test_task_4_without_targets_names_the_keys(toy_job: JobMaker) -> None:
