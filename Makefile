@@ -57,7 +57,7 @@ commit: .venv/.exchange ## only write dvc.lock and DVC's cache from a finished r
 	$(BIN)/python workflow/exchange.py commit --dataset "$(DATASET)" --budget "$(BUDGET)"
 
 tables: .venv/.exchange ## tables and figures anew from pulled scores; never trains
-	PATH="$(CURDIR)/$(BIN):$$PATH" CORES="$(CORES)" $(BIN)/dvc repro --single-item "tables@$(DATASET)-$(BUDGET)"
+	PATH="$(CURDIR)/$(BIN):$$PATH" CORES="$(CORES)" workflow/alone.sh $(BIN)/dvc repro --single-item "tables@$(DATASET)-$(BUDGET)"
 
 test: develop lint ## lint, types, all tests, the smoke pipeline
 	$(BIN)/pytest

@@ -1,10 +1,22 @@
-"""Fixtures shared by all tests."""
+"""Fixtures shared by all tests, and how the tests are divided among workers."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Two threads of torch beside another busy process wait for each other most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a file run in one worker, and so do all that may change the finished workflow, which come first."""
+    for item in items:
+        together = "finished" if "finished" in getattr(item, "fixturenames", ()) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(together))
+    items.sort(key=lambda item: "finished" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

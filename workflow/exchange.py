@@ -88,7 +88,9 @@ def _ended(tool: str, command: list[str], verb: str) -> subprocess.CompletedProc
     ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     if ended.returncode:
         said = [line.strip() for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
-        errors = [line for line in said if "rror" in line.split(" ")[0]] or said[-1:]
+        # Where a line of Snakemake's ends with a colon, the reason is the next one.
+        told = [(line, after if line.endswith(":") else "") for line, after in zip(said, [*said[1:], ""], strict=True)]
+        errors = [f"{line} {after}".strip() for line, after in told if "rror" in line.split(" ")[0]] or said[-1:]
         message = f"{tool} {verb}: {' '.join(errors)}"
         raise LightvadError(message)
     return ended

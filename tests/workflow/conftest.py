@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from lightvad.reporting.speed_accuracy import TIMED_COLUMNS
 
@@ -135,18 +136,50 @@ def commit_to_git(repository: Path, checkout: Checkout) -> None:
 
 
 @pytest.fixture(scope="session")
-def remote(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that serves as a DVC remote."""
-    return tmp_path_factory.mktemp("remote")
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of pytest-xdist share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")
-def finished(repository: Path, remote: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+def remote(common: Path) -> Path:
+    """The folder that serves as the finished run's DVC remote."""
+    return common / "remote"
+
+
+@pytest.fixture(scope="session")
+def finished(repository: Path, common: Path, remote: Path) -> Checkout:
     """A checkout in which `dvc repro` has run the whole smoke pipeline, committed to git and pushed to the remote.
 
-    Tests that change it put back what they changed.
+    Tests that change it put back what they changed; all that use it run in one worker, one after another.
     """
-    checkout = copy_project(repository, tmp_path_factory.mktemp("project"))
+    checkout, _ = finished_once(repository, common, remote)
+    return checkout
+
+
+@pytest.fixture(scope="session")
+def undisturbed(repository: Path, common: Path, remote: Path) -> Checkout:
+    """Results and data of `finished` as they were when it was made, for tests that only compare, in any worker."""
+    _, copy = finished_once(repository, common, remote)
+    return copy
+
+
+def finished_once(repository: Path, common: Path, remote: Path) -> tuple[Checkout, Checkout]:
+    """Make the finished checkout and the copy of what it holds, if no worker has; the others wait."""
+    root, copy = common / "finished", common / "undisturbed"
+    with FileLock(common / "finished.lock"):
+        if not copy.exists():
+            root.mkdir()
+            checkout = copy_project(repository, root)
+            _finish(repository, checkout, remote)
+            for name in ("data", "results"):
+                shutil.copytree(root / name, common / "copy" / name)
+            (common / "copy").rename(copy)
+    return Checkout(root), Checkout(copy)
+
+
+def _finish(repository: Path, checkout: Checkout, remote: Path) -> None:
     commit_to_git(repository, checkout)
     for command in (
         ("repro", "tables@plaza-smoke"),
@@ -158,7 +191,6 @@ def finished(repository: Path, remote: Path, tmp_path_factory: pytest.TempPathFa
     assert pushed.returncode == 0, pushed.stderr
     checkout.git("add", "dvc.lock", "results/published")
     checkout.git("commit", "--quiet", "--message", "Plaza, smoke budget")
-    return checkout
 
 
 def clone_of(checkout: Checkout, root: Path, remote: str | Path) -> Checkout:

@@ -46,3 +46,9 @@ def test_what_is_up_to_date_is_committed_as_it_was(pulled: Checkout) -> None:
     ended = pulled.exchange("commit")
     assert ended.returncode == 0, ended.stderr
     assert yaml.safe_load(lock.read_text()) == before
+
+
+def test_a_bad_configuration_is_told_with_its_reason(fresh: Checkout) -> None:
+    assert fresh.dvc("remote", "add", "--local", "--default", "storage", "store").returncode == 0
+    fresh.edit("config/config.yaml", "budget: smoke", "budget: smokes")
+    assert "config/budgets/smokes.yaml" in told(fresh, "push")

@@ -33,13 +33,13 @@ def digests_of(checkout: Checkout) -> dict[str, str]:
     }
 
 
-def test_runs_are_the_same_bytes_on_one_core_and_on_two(finished: Checkout, again: Checkout) -> None:
-    first, second = digests_of(finished), digests_of(again)
+def test_runs_are_the_same_bytes_on_one_core_and_on_two(undisturbed: Checkout, again: Checkout) -> None:
+    first, second = digests_of(undisturbed), digests_of(again)
     assert first.keys() == second.keys()
     assert {Path(name).name for name in first} >= set(CONTENT)
     assert [name for name in first if first[name] != second[name]] == []
 
 
-def test_tables_and_figures_are_the_same_bytes_on_one_core_and_on_two(finished: Checkout, again: Checkout) -> None:
-    assert tables_of(again) == tables_of(finished)
-    assert figures_of(again) == figures_of(finished)
+def test_tables_and_figures_are_the_same_bytes_on_one_core_and_on_two(undisturbed: Checkout, again: Checkout) -> None:
+    assert tables_of(again) == tables_of(undisturbed)
+    assert figures_of(again) == figures_of(undisturbed)
