@@ -60,7 +60,7 @@ tables: .venv/.exchange ## tables and figures anew from pulled scores; never tra
 	PATH="$(CURDIR)/$(BIN):$$PATH" CORES="$(CORES)" workflow/alone.sh $(BIN)/dvc repro --single-item "tables@$(DATASET)-$(BUDGET)"
 
 test: develop lint ## lint, types, all tests, the smoke pipeline
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(CORES) --dist loadgroup --no-loadscope-reorder
 
 faults: develop ## kill and damage the smoke pipeline a hundred times and more, write docs/faults.md (stop and start it as you like)
 	$(BIN)/python -m tests.faults --write docs/faults.md
