@@ -35,7 +35,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(faulty:
     faulty.restore()
     forgotten = faulty.forget([f"{STUDENT}/model.safetensors"], themselves=True)
     assert {"train", "score", "evaluate", "table7", "report"} <= {record.stage for record in forgotten}
-    outcome = killed_until_done(faulty, random.Random(0), longest=12)
+    outcome = killed_until_done(faulty, random.Random(0), longest=25)
     assert (outcome.result, outcome.told) == ("survived", "")
     assert outcome.faults >= 2
 

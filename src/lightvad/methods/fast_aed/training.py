@@ -6,7 +6,6 @@ from typing import TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
-from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim.swa_utils import AveragedModel, update_bn
@@ -184,6 +183,8 @@ class Distillation:
             abnormal.append(batch.abnormal)
         measured = _mean(losses)
         if abnormal and 0 < torch.cat(abnormal).float().mean() < 1:
+            from sklearn.metrics import roc_auc_score  # takes as long to import as torch, and only pasting needs it
+
             measured["heldout_pasted_auc"] = float(roc_auc_score(torch.cat(abnormal), torch.cat(scores)))
         return measured
 
