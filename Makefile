@@ -61,7 +61,7 @@ tables: .venv/.exchange ## tables and figures anew from pulled scores; never tra
 
 # One worker more than cores: the tests of the workflow wait for SLURM, DVC and ssh half of their time.
 test: develop lint ## lint, types, all tests, the smoke pipeline
-	$(BIN)/pytest --numprocesses $$(($(CORES) + 1)) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses $$(($(CORES) + 1)) --dist loadscope --no-loadscope-reorder
 
 faults: develop ## kill and damage the smoke pipeline a hundred times and more, write docs/faults.md (stop and start it as you like)
 	$(BIN)/python -m tests.faults --write docs/faults.md

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -11,13 +13,32 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)
+COMPARES_ONLY = ("test_cluster", "test_contributing", "test_lint", "test_same_bytes")
+"""Files under tests/workflow whose tests leave the finished workflow alone."""
+
+
+def together(nodeid: str) -> str:
+    """What a test shares a worker with: those of its file, or all that may change the finished workflow."""
+    file = Path(nodeid.split("::")[0])
+    changes = file.is_relative_to("tests/workflow") and file.stem not in COMPARES_ONLY
+    return "finished" if changes else file.as_posix()
+
+
+class Together(LoadScopeScheduling):
+    """Schedules by `together`: the groups of pytest-xdist 3.8 have no effect with pytest 9.2."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return together(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    """Divide the tests among the workers."""
+    return Together(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file run in one worker, and so do all that may change the finished workflow, which come first."""
-    for item in items:
-        together = "finished" if "finished" in getattr(item, "fixturenames", ()) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(together))
-    items.sort(key=lambda item: "finished" not in getattr(item, "fixturenames", ()))
+    """The longest part first."""
+    items.sort(key=lambda item: together(item.nodeid) != "finished")
 
 
 @pytest.fixture(scope="session")
