@@ -50,5 +50,5 @@ def test_what_is_up_to_date_is_committed_as_it_was(pulled: Checkout) -> None:
 
 def test_a_bad_configuration_is_told_with_its_reason(fresh: Checkout) -> None:
     assert fresh.dvc("remote", "add", "--local", "--default", "storage", "store").returncode == 0
-    fresh.edit("config/config.yaml", "budget: smoke", "budget: smokes")
-    assert "config/budgets/smokes.yaml" in told(fresh, "push")
+    fresh.edit("config/config.yaml", "device: cpu", "devise: cpu")
+    assert "devise: unknown key; allowed here" in told(fresh, "push")
