@@ -22,8 +22,16 @@ class Source(Settings):
 
     file: str
     url: str | None = None
-    size: int = Field(gt=0)
+    size: int | None = Field(None, gt=0, description="bytes; none: nobody has published it, the sha256 alone decides")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Found(Settings):
+    """Files of which no publisher gives a checksum: taken as they lie below a mirror, and recorded as found."""
+
+    files: tuple[str, ...] = Field(min_length=1, description="patterns below the mirror; each must find a file")
+    optional: tuple[str, ...] = Field((), description="patterns that may find none")
+    place: str = Field(description="for people: what to put where")
 
 
 class UltralyticsDetector(Settings):
@@ -139,7 +147,11 @@ class Dataset(Settings):
     frame_size: tuple[Pixels, Pixels] = Field(description="height and width at which frame methods see a frame, pixels")
     clips: dict[Literal["train", "test", "detector"], Count]
     frames: dict[Literal["train", "test", "detector"], Count]
+    reader: Name | None = Field(
+        None, description="module of lightvad.datasets that prepares it; none: that of its name"
+    )
     layouts: dict[str, tuple[Source, ...]] = Field({}, description="ways in which the raw data come, preferred first")
+    found: Found | None = Field(None, description="a last way: files without known checksums, as the layout `found`")
     generator: dict[str, Any] | None = Field(None, description="parameters of a generated dataset")
     detection: Detection
     map_resolutions: tuple[Resolution, ...] = Field(description="the paper's output heads on this dataset")
@@ -148,6 +160,11 @@ class Dataset(Settings):
     object_maps: ObjectMaps = ObjectMaps()
     smoothing: Smoothing = Smoothing()
     note: str = Field("", description="what every table must say of this data: synthetic, subset, re-encoded")
+
+    @property
+    def prepared_by(self) -> str:
+        """The module below lightvad.datasets that prepares it."""
+        return self.reader or self.name
 
 
 class Variant(Settings):

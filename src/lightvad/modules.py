@@ -61,7 +61,7 @@ def code_digest(*names: str) -> str:
 
 
 def stage_modules(stage: str, method: str | None = None, dataset: str | None = None) -> tuple[str, ...]:
-    """The modules where a stage starts: its own, and what it loads by name: parts of the method, the dataset."""
+    """Where a stage starts: its own module, and what it loads by name: parts of the method, a dataset's reader."""
     parts = {"pretrain": ["training"], "train": ["training"], "score": ["scoring"], "benchmark": ["scoring"]}
     own = [f"lightvad.stages.{stage}"]
     if method is not None:

@@ -76,7 +76,7 @@ class Plan:
     def dataset_inputs(self, stage: str, dataset: str, backend: str | None = None) -> list[str]:
         """What fetch, prepare and detect of a dataset read; `backend`: of detection, else the configured one."""
         inputs = dataset_inputs(self.project, stage, dataset, backend)
-        code = files_of(*stage_modules(stage, dataset=dataset))
+        code = files_of(*stage_modules(stage, dataset=self.project.dataset(dataset).prepared_by))
         return [str(path) for path in [*inputs, *code]]
 
     def stage_inputs(self, stage: str, run: Run) -> list[str]:

@@ -147,11 +147,11 @@ def _fetch(dataset: Dataset, backend: str | None) -> dict[str, Any]:
     """Of the dataset's own files, or, with a backend, of those that detection needs."""
     if backend is not None:
         return {"detection": [_dump(source) for source in detection_sources(dataset, backend)]}
-    return _only(dataset, "layouts")
+    return _only(dataset, "layouts", "found")
 
 
 def _prepare(dataset: Dataset, _: str | None) -> dict[str, Any]:
-    return {**_only(dataset, "layouts", "generator", "clips", "frames", "fps")}
+    return {**_only(dataset, "reader", "layouts", "found", "generator", "clips", "frames", "fps")}
 
 
 def _detect(dataset: Dataset, backend: str | None) -> dict[str, Any]:

@@ -136,6 +136,19 @@ def read_arrays(path: Path, names: Sequence[str] | None, *, what: str, remedy: s
         raise LightvadError(message) from error
 
 
+def read_array(path: Path, *, what: str, remedy: str) -> np.ndarray:
+    """Read the array of a `.npy`, whatever its name; arguments and errors as those of `read_arrays`."""
+    try:
+        array = np.load(path, allow_pickle=False)
+        if isinstance(array, np.ndarray):
+            return array
+        error: Exception = TypeError("an archive of arrays, no .npy")
+    except DAMAGE as damage:
+        error = damage
+    message = f"{path}: missing or damaged {what} ({error}); {remedy}"
+    raise LightvadError(message) from error
+
+
 def _opened(path: Path) -> np.lib.npyio.NpzFile:
     archive = np.load(path, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):

@@ -58,8 +58,8 @@ def _hashed(files: Iterable[Path], root: Path, found: dict[str, str]) -> Iterato
         found[file.as_posix()] = total.hexdigest()
 
 
-def check_bytes(path: Path, *, size: int, sha256: str, remedy: str) -> None:
-    """Check a file from outside before it is used.
+def check_bytes(path: Path, *, size: int | None, sha256: str, remedy: str) -> None:
+    """Check a file from outside before it is used; `size` in bytes, None where it is not known.
 
     Raises:
         LightvadError: the file is missing, or of another size or sha256; the line ends with `remedy`.
@@ -67,7 +67,7 @@ def check_bytes(path: Path, *, size: int, sha256: str, remedy: str) -> None:
     if not path.is_file():
         message = f"{path}: missing; {remedy}"
         raise LightvadError(message)
-    if (found_size := path.stat().st_size) != size:
+    if size is not None and (found_size := path.stat().st_size) != size:
         message = f"{path}: {found_size} bytes, {size} expected (sha256 {sha256}); {remedy}"
         raise LightvadError(message)
     if (found := sha256_of(path)) != sha256:

@@ -3,7 +3,7 @@
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from http.client import HTTPException
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -11,11 +11,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pooch
+from pydantic import ValidationError
 
 from lightvad.artifacts.atomic import atomic_path
-from lightvad.artifacts.digests import check_bytes
+from lightvad.artifacts.digests import check_bytes, sha256_of
 from lightvad.artifacts.documents import read_json, write_json
-from lightvad.config import Dataset, Source
+from lightvad.config import Dataset, Found, Source
 from lightvad.errors import LightvadError
 from lightvad.progress import say, track
 
@@ -23,6 +24,8 @@ RETRIES = 3
 TIMEOUT = 30
 """Seconds without an answer after which a server is given up."""
 MIB = 2**20
+FOUND = "found"
+"""Name of the layout of files without known checksums."""
 Layouts = Mapping[str, Sequence[Source]]
 
 
@@ -30,21 +33,83 @@ def fetch(dataset: Dataset, *, root: Path, mirror: str | None) -> None:
     """Bring the files of one layout of `dataset` under `root`; write `root`/fetched.json last.
 
     Args:
-        dataset: its layouts are tried in order; a generated dataset has none and needs no files of its own.
+        dataset: its layouts are tried in order, `found` last; a generated dataset has none and needs no files of its
+            own.
         root: `data/raw/DATASET`.
         mirror: a folder, a `file://` address or an http(s) address in front of every file's name; None: the publishers.
 
     Raises:
         LightvadError: a file cannot be had, or its size or sha256 is wrong.
     """
-    layout, sources = "generated", tuple[Source, ...]()
     if dataset.generator is None:
         _check_names(source for layout in dataset.layouts.values() for source in layout)
-        layout = choose_layout(dataset.layouts, mirror, destination=root)
-        sources = tuple(dataset.layouts[layout])
+        layout, sources = _chosen(dataset, root, mirror)
+    else:
+        layout, sources = "generated", ()
     files = _fetched(sources, root, mirror)
     write_json(root / "fetched.json", {"layout": layout, "files": files})
-    say(f"fetch {dataset.name}: layout {layout}, {len(files)} files, all sha256 right")
+    checked = "sha256 recorded as found: no publisher gives any" if layout == FOUND else "all sha256 right"
+    say(f"fetch {dataset.name}: layout {layout}, {len(files)} files, {checked}")
+
+
+def _chosen(dataset: Dataset, root: Path, mirror: str | None) -> tuple[str, Sequence[Source]]:
+    """The layout to fetch and its files: one with known checksums, or what is found."""
+    reason = f"{dataset.name} has no files with known checksums"
+    if dataset.layouts:
+        try:
+            layout = choose_layout(dataset.layouts, mirror, destination=root)
+        except LightvadError as error:
+            if dataset.found is None:
+                raise
+            reason = str(error)
+        else:
+            return layout, dataset.layouts[layout]
+    if dataset.found is None:
+        message = (
+            f"config/datasets/{dataset.name}.yaml: neither `layouts` nor `found` nor `generator`; give one of them"
+        )
+        raise LightvadError(message)
+    return FOUND, found_sources(dataset.found, root=root, mirror=mirror, reason=reason)
+
+
+def found_sources(found: Found, *, root: Path, mirror: str | None, reason: str) -> list[Source]:
+    """The files that the patterns find, in the mirror or, where it is no folder that has them all, under `root`.
+
+    Args:
+        found: patterns and the place of the files.
+        root: `data/raw/DATASET`.
+        mirror: a folder or a `file://` address; an address of a server cannot be searched.
+        reason: why no files with known checksums are taken, for the message.
+
+    Raises:
+        LightvadError: a pattern leads outside, or finds nothing; the line says what to put where.
+    """
+    for pattern in (*found.files, *found.optional):
+        _check_name(pattern)
+    searched = [folder for folder in (None if mirror is None else _folder_of(mirror), root) if folder is not None]
+    lacks: list[str] = []
+    for folder in searched:
+        files = {pattern: _files_in(folder, pattern) for pattern in (*found.files, *found.optional)}
+        missing = [pattern for pattern in found.files if not files[pattern]]
+        if not missing:
+            names = sorted({path.relative_to(folder).as_posix() for paths in files.values() for path in paths})
+            return [_as_found(folder, name) for name in track(names, total=len(names), what="sha256", unit="files")]
+        lacks = lacks or missing
+    message = f"{reason}; {searched[0]}: nothing is found as {', '.join(lacks)}; {found.place}"
+    raise LightvadError(message)
+
+
+def _files_in(folder: Path, pattern: str) -> list[Path]:
+    return [path for path in folder.glob(pattern) if path.is_file() and not path.name.startswith(".")]
+
+
+def _as_found(folder: Path, name: str) -> Source:
+    path = folder / name
+    size = path.stat().st_size
+    if not size:
+        message = f"{path}: 0 bytes; put the whole file there, or take it away"
+        raise LightvadError(message)
+    return Source(file=name, size=size, sha256=sha256_of(path))
 
 
 def fetch_for_detection(sources: Sequence[Source], *, what: str, root: Path, mirror: str | None, listed: Path) -> None:
@@ -80,10 +145,14 @@ def _check_names(sources: Iterable[Source]) -> None:
         LightvadError: one is absolute or holds `..`.
     """
     for source in sources:
-        name = PurePosixPath(source.file)
-        if name.is_absolute() or ".." in name.parts or not name.parts:
-            message = f"file {source.file!r} does not lie below the dataset's folder; give a relative name without `..`"
-            raise LightvadError(message)
+        _check_name(source.file)
+
+
+def _check_name(file: str) -> None:
+    name = PurePosixPath(file)
+    if name.is_absolute() or ".." in name.parts or not name.parts:
+        message = f"file {file!r} does not lie below the dataset's folder; give a relative name without `..`"
+        raise LightvadError(message)
 
 
 def fetched_files(dataset: Dataset, raw: Path) -> tuple[str, list[Path]]:
@@ -94,6 +163,8 @@ def fetched_files(dataset: Dataset, raw: Path) -> tuple[str, list[Path]]:
     """
     fetched = read_json(raw / "fetched.json")
     layout = str(fetched.get("layout")) if isinstance(fetched, dict) else "(none)"
+    if layout == FOUND and dataset.found is not None:
+        return layout, [_checked(raw / source.file, source) for source in _listed(fetched, raw / "fetched.json")]
     if layout not in dataset.layouts:
         message = (
             f"{raw / 'fetched.json'}: layout {layout!r} is not in config/datasets/{dataset.name}.yaml"
@@ -101,6 +172,17 @@ def fetched_files(dataset: Dataset, raw: Path) -> tuple[str, list[Path]]:
         )
         raise LightvadError(message)
     return layout, [_checked(raw / source.file, source) for source in dataset.layouts[layout]]
+
+
+def _listed(fetched: Mapping[str, Any], where: Path) -> list[Source]:
+    """The files of `fetched.json`, as they were found."""
+    try:
+        sources = [Source.model_validate(entry) for entry in fetched["files"]]
+    except (KeyError, TypeError, ValidationError) as error:
+        message = f"{where}: not what fetch writes; delete it and run `lightvad fetch` again"
+        raise LightvadError(message) from error
+    _check_names(sources)
+    return sources
 
 
 def choose_layout(layouts: Layouts, mirror: str | None, *, destination: Path | None = None) -> str:
@@ -174,9 +256,22 @@ def _in_mirror(source: Source, mirror: str) -> Path | str | None:
     Raises:
         LightvadError: the mirror is neither a folder nor a server that answers.
     """
-    if mirror.startswith(("http://", "https://")):
+    folder = _folder_of(mirror)
+    if folder is None:
         url = f"{mirror.rstrip('/')}/{source.file}"
         return url if _answers(url) else None
+    candidates = (folder / source.file, folder / Path(source.file).name)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _folder_of(mirror: str) -> Path | None:
+    """The folder that a mirror is; None: it is a server.
+
+    Raises:
+        LightvadError: there is no such folder.
+    """
+    if mirror.startswith(("http://", "https://")):
+        return None
     try:
         folder = Path(unquote(urlsplit(mirror).path)) if mirror.startswith("file://") else Path(mirror).expanduser()
         found = folder.is_dir()
@@ -185,8 +280,7 @@ def _in_mirror(source: Source, mirror: str) -> Path | str | None:
     if not found:
         message = f"mirror {mirror}: no such folder; give an existing folder, or an address with http(s):// or file://"
         raise LightvadError(message)
-    candidates = (folder / source.file, folder / Path(source.file).name)
-    return next((path for path in candidates if path.is_file()), None)
+    return folder
 
 
 def _answers(url: str) -> bool:
@@ -210,7 +304,8 @@ def _answers(url: str) -> bool:
 
 def _download(url: str, source: Source, path: Path) -> None:
     """Download to `path` through a temporary file; the sha256 is checked before the file appears."""
-    say(f"fetch {source.file}: download {source.size / MIB:.0f} MiB from {url}")
+    size = f"{source.size / MIB:.0f} MiB " if source.size is not None else ""
+    say(f"fetch {source.file}: download {size}from {url}")
     downloads = pooch.create(
         path=path.parent,
         base_url="",
@@ -245,24 +340,30 @@ class _DownloadProgress:
     """What pooch tells its progress bar, as steps of a MiB on ours."""
 
     def __init__(self, source: Source) -> None:
+        self._file = source.file
         self._size = source.size
         self._received = 0
         self._shown = 0
-        self._steps = track(count(), total=-(-source.size // MIB), what=f"fetch {source.file}", unit="MiB")
+        self._steps: Iterator[int] | None = None
 
     @property
     def total(self) -> int:
-        """Bytes of the file."""
-        return self._size
+        """Bytes of the file; 0 where neither the configuration nor the server says."""
+        return self._size or 0
 
     @total.setter
     def total(self, announced: int) -> None:
         """Pooch says how many bytes the server announces whenever it begins, also when it tries again."""
+        self._size = self._size or announced
         self.reset()
 
     def update(self, received: int) -> None:
         """`received` more bytes have come."""
-        self._received = min(self._received + received, self._size)
+        self._received += received
+        if self._size:
+            self._received = min(self._received, self._size)
+        if self._steps is None:
+            self._steps = track(count(), total=-(-self.total // MIB), what=f"fetch {self._file}", unit="MiB")
         while self._shown < self._received // MIB:
             next(self._steps)
             self._shown += 1

@@ -2,10 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.io
+from scipy.io.matlab import MatReadError
 
+from lightvad.artifacts.arrays import DAMAGE
 from lightvad.artifacts.tables import LABELS
 from lightvad.errors import LightvadError
 
@@ -46,6 +50,42 @@ def read_matlab_ranges(text: str, where: str) -> list[list[tuple[int, int]]]:
         message = f"{where}: {reason}; this is not the publisher's list of abnormal frames, get the file again"
         raise LightvadError(message)
     return clips
+
+
+def read_matlab_volume(path: Path, name: str, where: str) -> np.ndarray:
+    """The masks of a clip from a MATLAB file: bool (T, H, W) from a cell array of T matrices (H, W).
+
+    Args:
+        path: the `.mat` file; nothing in it is executed.
+        name: of the cell array, e.g. `volLabel`.
+        where: the file's name, for the message.
+
+    Raises:
+        LightvadError: it is damaged, has no such array, or its matrices differ in size.
+    """
+    try:
+        cells = scipy.io.loadmat(path, variable_names=[name])[name].ravel()
+        return np.stack([np.asarray(cell, dtype=np.float64) != 0 for cell in cells])
+    except (*DAMAGE, MatReadError, NotImplementedError, IndexError) as error:
+        message = f"{where}: no masks {name} can be read ({error}); get the file again"
+        raise LightvadError(message) from error
+
+
+def check_labels(clip: str, labels: np.ndarray, *, frames: int, where: str) -> np.ndarray:
+    """Frame labels int8 (T,) of a clip, after they have been checked.
+
+    Raises:
+        LightvadError: they are not one 0 or 1 for each frame.
+    """
+    if labels.shape != (frames,):
+        size = "x".join(str(side) for side in labels.shape)
+        message = f"{where}: clip {clip} has {frames} frames but labels of {size}; get the frames and labels again"
+        raise LightvadError(message)
+    if not np.isin(labels, (0, 1)).all():
+        wrong = int(np.flatnonzero(~np.isin(labels, (0, 1)))[0])
+        message = f"{where}: clip {clip}, frame {wrong}: label {labels[wrong]}, not 0 or 1; get the labels again"
+        raise LightvadError(message)
+    return labels.astype(np.int8)
 
 
 def check_masks(clip: str, masks: np.ndarray, *, frames: int, height: int, width: int, where: str) -> None:

@@ -10,7 +10,6 @@ against the publisher's ranges (`UCSDped2.m`) wherever that file is at hand.
 
 import math
 import re
-import shutil
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,17 +19,17 @@ import cv2
 import numpy as np
 
 from lightvad.artifacts.arrays import DAMAGE, read_arrays, write_masks
-from lightvad.artifacts.atomic import remove, write_bytes
+from lightvad.artifacts.atomic import write_bytes
 from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, write_table
 from lightvad.config import Dataset
 from lightvad.datasets.archives import members
+from lightvad.datasets.clips import check_frames, clear, in_order, one_size, video_clip
 from lightvad.datasets.fetching import fetched_files
 from lightvad.datasets.labels import check_masks, check_ranges, labels_from_masks, labels_table, read_matlab_ranges
 from lightvad.datasets.tracks import tracks_table
 from lightvad.errors import LightvadError
 from lightvad.progress import track
 from lightvad.video.clips import Clip, decode_image, index_of, write_zip_clip
-from lightvad.video.decoding import VideoFrames
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", int, str)
@@ -79,16 +78,14 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
         LightvadError: fetch has not run, a file is damaged, or clips, frames and masks do not agree in number.
     """
     layout, files = fetched_files(dataset, raw)
-    remove(root / "index.parquet")
-    for folder in ("train", "test", "masks"):
-        shutil.rmtree(root / folder, ignore_errors=True)
+    clear(root)
     content = _read(files, total=_files_of(layout, dataset))
     names = _clip_names(content, dataset, raw)
     clips = [
         _write_clip(root, name, content, fps=dataset.fps, source=SOURCES.get(layout, layout), raw=raw)
         for name in track(names, total=len(names), what=f"prepare {dataset.name}", unit="clips")
     ]
-    _check_frames(clips, dataset, raw)
+    check_frames(clips, dataset, raw)
     masks = {clip.name: _masks(clip, content, raw) for clip in clips if clip.split == "test"}
     labels = {name: labels_from_masks(stack) for name, stack in masks.items()}
     if content.ranges is not None:
@@ -205,45 +202,13 @@ def _write_clip(root: Path, name: str, content: Content, *, fps: float, source: 
     if name in content.videos:
         path = root / split / f"{name}.mp4"
         write_bytes(path, content.videos[name])
-        video = VideoFrames(path)
-        height, width, _ = video[0].shape
-        return Clip(name, split, len(video), height, width, fps, source)
-    frames = _in_order(f"{raw}: clip {name}", content.images[name], "frame")
-    sizes = {frame.size for frame in frames}
-    if len(sizes) > 1:
-        message = f"{raw}: clip {name}: frames of different sizes ({sorted(sizes)}); get the dataset's files again"
-        raise LightvadError(message)
+        return video_clip(path, name=name, split=split, fps=fps, source=source)
+    frames = in_order(f"{raw}: clip {name}", content.images[name], "frame")
+    height, width = one_size((frame.size for frame in frames), f"{raw}: clip {name}")
     suffix = "png" if frames[0].encoded.startswith(b"\x89PNG") else "jpg"
     images = ((f"{t:05d}.{suffix}", frame.encoded) for t, frame in enumerate(frames))
     write_zip_clip(root / split / f"{name}.zip", images)
-    height, width = sizes.pop()
     return Clip(name, split, len(frames), height, width, fps, source)
-
-
-def _in_order(where: str, images: dict[int, Item], what: str) -> list[Item]:
-    """Images in the order of their numbers, which start at 0 or 1 and leave nothing out.
-
-    Raises:
-        LightvadError: a number is missing.
-    """
-    first = min(images)
-    missing = set(range(min(first, 1), max(images) + 1)) - set(images)
-    if missing:
-        message = f"{where}: {what} {min(missing)} is missing ({len(images)} found); run `lightvad fetch` again"
-        raise LightvadError(message)
-    return [images[number] for number in sorted(images)]
-
-
-def _check_frames(clips: list[Clip], dataset: Dataset, raw: Path) -> None:
-    for split, expected in dataset.frames.items():
-        frames = {clip.name: clip.frames for clip in clips if clip.split == split}
-        if sum(frames.values()) != expected:
-            each = ", ".join(f"{name} {count}" for name, count in frames.items())
-            message = (
-                f"{raw}: {split} has {sum(frames.values())} frames, {expected} expected; clips have {each};"
-                " run `lightvad fetch` again"
-            )
-            raise LightvadError(message)
 
 
 def _masks(clip: Clip, content: Content, raw: Path) -> np.ndarray:
@@ -253,7 +218,7 @@ def _masks(clip: Clip, content: Content, raw: Path) -> np.ndarray:
         LightvadError: there are none, or they do not fit the clip's frames.
     """
     if clip.name in content.mask_images:
-        images = _in_order(f"{raw}: clip {clip.name}", content.mask_images[clip.name], "mask")
+        images = in_order(f"{raw}: clip {clip.name}", content.mask_images[clip.name], "mask")
         where = f"{raw}: clip {clip.name}, mask"
         masks = np.stack([decode_image(image, f"{where} {t}").any(2) for t, image in enumerate(images)])
     elif clip.name in content.masks:

@@ -95,11 +95,15 @@ def _matches(found: list[Component], alive: Mapping[int, Component]) -> list[int
 
 def tracks_table(masks: Mapping[str, np.ndarray], *, largest_gap: int = LARGEST_GAP) -> pd.DataFrame:
     """The table TRACKS of clips with masks bool (T, H, W), by name; track numbers are unique in the dataset."""
-    parts = []
+    return numbered({clip: link(stack, largest_gap=largest_gap) for clip, stack in masks.items()})
+
+
+def numbered(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """The table TRACKS of clips by name, each with the columns of `link`: track numbers go on from clip to clip."""
+    found = []
     begun = 0
-    for clip, stack in sorted(masks.items()):
-        part = link(stack, largest_gap=largest_gap).assign(clip=clip)
-        part["track"] += begun
-        begun += part["track"].nunique()
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)[list(TRACKS)] if parts else pd.DataFrame(columns=list(TRACKS))
+    for clip, part in sorted(parts.items()):
+        if len(part):
+            found.append(part.assign(clip=clip, track=part["track"] + begun))
+            begun += int(part["track"].max()) + 1
+    return pd.concat(found, ignore_index=True)[list(TRACKS)] if found else pd.DataFrame(columns=list(TRACKS))

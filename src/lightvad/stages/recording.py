@@ -126,7 +126,7 @@ def recorded_dataset(
             command=command_line(project, stage, {"dataset": dataset, **options}),
             config=content,
             config_digest=digest(content),
-            code_digest=code_digest(*stage_modules(stage, dataset=dataset)),
+            code_digest=code_digest(*stage_modules(stage, dataset=project.dataset(dataset).prepared_by)),
             inputs=dataset_inputs(project, stage, dataset, backend),
             outputs=outputs,
             root=project.root,
