@@ -16,6 +16,10 @@ BIN := .venv/bin
 # On a cluster SLURM has the cores; see profiles/slurm.
 HOW := $(if $(CLUSTER),--workflow-profile profiles/slurm,--cores $(CORES))
 comma := ,
+# SET holds quotes of its own.
+WORKFLOW = workflow/alone.sh $(BIN)/snakemake $(HOW) --config "datasets=[$(subst +,$(comma),$(DATASET))]" "budget=$(BUDGET)" \
+	"seeds=[$(SEEDS)]" "device=$(DEVICE)" "mirror=$(MIRROR)" 'set=[$(subst ','\'',$(SET))]'
+EXCHANGE = workflow/alone.sh $(BIN)/python workflow/exchange.py
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --override envs/overrides.txt --extra ultralytics --extra workflow
@@ -32,14 +36,11 @@ setup: .venv/.runtime $(if $(CLUSTER),.venv/.cluster) ## make .venv/ with lightv
 
 develop: .venv/.develop ## the same with the tools that tests and lint need
 
-reproduce: setup ## run everything from raw video to table, print the table
-	workflow/alone.sh $(BIN)/snakemake $(HOW) --config "datasets=[$(subst +,$(comma),$(DATASET))]" "budget=$(BUDGET)" \
-		"seeds=[$(SEEDS)]" "device=$(DEVICE)" "mirror=$(MIRROR)" "set=[$(SET)]"
+reproduce: report ## run everything from raw video to table, print the table
 	@$(BIN)/lightvad show --datasets "$(DATASET)" --budget "$(BUDGET)"
 
-report: setup ## build the page with every table and figure, and what it needs
-	workflow/alone.sh $(BIN)/snakemake $(HOW) --config "datasets=[$(subst +,$(comma),$(DATASET))]" "budget=$(BUDGET)" \
-		"seeds=[$(SEEDS)]" "device=$(DEVICE)" "mirror=$(MIRROR)" "set=[$(SET)]"
+report: setup ## the same without printing the table
+	$(WORKFLOW)
 
 publish: ## copy a finished run's tables, metrics and records to results/published/, which is in git
 	mkdir -p results/published
@@ -48,13 +49,13 @@ publish: ## copy a finished run's tables, metrics and records to results/publish
 		| tar --null -cf - -T - | tar -xf - -C published
 
 pull: .venv/.exchange ## fetch a finished run (DATASET, BUDGET) from the DVC remote; Snakemake then has nothing to do
-	$(BIN)/python workflow/exchange.py pull --dataset "$(DATASET)" --budget "$(BUDGET)"
+	$(EXCHANGE) pull --dataset "$(DATASET)" --budget "$(BUDGET)"
 
 push: .venv/.exchange ## send a finished run to the DVC remote and write dvc.lock
-	$(BIN)/python workflow/exchange.py push --dataset "$(DATASET)" --budget "$(BUDGET)"
+	$(EXCHANGE) push --dataset "$(DATASET)" --budget "$(BUDGET)"
 
 commit: .venv/.exchange ## only write dvc.lock and DVC's cache from a finished run
-	$(BIN)/python workflow/exchange.py commit --dataset "$(DATASET)" --budget "$(BUDGET)"
+	$(EXCHANGE) commit --dataset "$(DATASET)" --budget "$(BUDGET)"
 
 tables: .venv/.exchange ## tables and figures anew from pulled scores; never trains
 	PATH="$(CURDIR)/$(BIN):$$PATH" CORES="$(CORES)" workflow/alone.sh $(BIN)/dvc repro --single-item "tables@$(DATASET)-$(BUDGET)"

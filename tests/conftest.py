@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -11,6 +12,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Two threads of torch beside another busy process wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples every time, however slow the machine: a red main is never chance.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 COMPARES_ONLY = ("test_cluster", "test_contributing", "test_lint", "test_same_bytes")

@@ -1,11 +1,16 @@
 #!/usr/bin/env bash
-# Runs a snakemake command line as the only one in this folder, and takes away what a killed one has left.
+# Runs a command that starts snakemake as the only one in this folder, and takes away what a killed one has left.
 # The kernel's lock goes with its process, however that ends; Snakemake's own lies in a file and stays after a kill.
 set -euo pipefail
 mkdir -p .snakemake
 exec 9>>.snakemake/alive
-if ! flock --nonblock 9; then
+code=0
+flock --nonblock --conflict-exit-code 75 9 || code=$?
+if ((code == 75)); then
 	echo "lightvad: $PWD: another run is at work here (its log: .snakemake/log); wait until it has ended, or end it, then run again" >&2
+	exit 1
+elif ((code)); then
+	echo "lightvad: $PWD/.snakemake/alive: cannot be locked (flock ended with $code); work on a file system that has locks" >&2
 	exit 1
 fi
 if [[ -n $(ls -A .snakemake/locks 2>/dev/null) ]]; then

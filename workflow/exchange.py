@@ -155,7 +155,12 @@ def pull(dataset: DatasetOption, budget: BudgetOption) -> None:
         if reason:
             break
         say(f"dvc pull {stage}")
-        _run("dvc", "pull", stage)
+        try:
+            _run("dvc", "pull", stage)
+        except LightvadError as error:
+            # What came before is still to be called up to date.
+            reason = str(error)
+            break
         if left := [told for _, told in _differences(stage)]:
             reason = f"{stage}: not as dvc.lock says after the pull: {'; '.join(left)}"
             break
@@ -176,8 +181,8 @@ def commit(dataset: DatasetOption, budget: BudgetOption) -> None:
     _check_names(kept)
     if "Nothing to be done" not in kept.snakemake("--dry-run", target="tables"):
         message = (
-            f"{dataset} {budget}: results are not those of the code and settings here;"
-            f" run `make reproduce DATASET={dataset} BUDGET={budget}` without SET first"
+            f"{dataset} {budget}: results are not those of the code and settings here (seed {variables()['seed']});"
+            f" run `make reproduce DATASET={dataset} BUDGET={budget}` without SET or SEEDS first"
         )
         raise LightvadError(message)
     _ended("make", ["make", "publish", f"DATASET={dataset}", f"BUDGET={budget}"], "publish")

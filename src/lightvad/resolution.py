@@ -201,6 +201,10 @@ def run_slice(project: Project, stage: str, run: Run) -> dict[str, Any]:
         content["bootstrap"] = budget.bootstrap
     if stage == "benchmark":
         content["benchmark"] = _dump(budget.benchmark)
+        # They are timed side by side with the run.
+        content["teachers"] = [
+            settings_of(project, teacher).for_stage("score") for teacher, _ in teachers_of(project, run)
+        ]
     return content
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.records import processor_name
 from tests.faults.project import FaultyProject, binaries_here, source_digest
-from tests.faults.trials import KINDS, TITLES, Outcome
+from tests.faults.trials import KINDS, TITLES, NotHereError, Outcome
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MARKER = "undisturbed.json"
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
                 started = time.monotonic()
                 try:
                     outcome = once(project, kind, number, options.seed, seconds)
-                except PermissionError as error:
+                except NotHereError as error:
                     print(f"{kind}: left out: {error}", flush=True)
                     break
                 line = {"kind": kind, "trial": number, "seed": options.seed, **asdict(outcome)}
@@ -136,9 +136,9 @@ def page(lines: list[dict[str, object]], project: FaultyProject, seconds: float,
     for kind, title in TITLES.items():
         own = [line for line in lines if line["kind"] == kind]
         counted = {name: sum(int(str(line["faults"])) for line in own if line["result"] == name) for name in RESULTS}
-        if own:
-            told = f"{title} ({len(own)} lives)" if kind == "kill" else title
-            rows.append(f"| {told} | {sum(counted.values())} | {' | '.join(str(n) for n in counted.values())} |")
+        told = f"{title} ({len(own)} lives)" if kind == "kill" else title
+        told += "" if own else " (left out: not tried here)"
+        rows.append(f"| {told} | {sum(counted.values())} | {' | '.join(str(n) for n in counted.values())} |")
     command = f"python -m tests.faults --kills {options.kills} --trials {options.trials} --seed {options.seed}"
     command += f" --experiment {options.experiment.name}" if options.experiment else ""
     minutes = sum(int(str(line["seconds"])) for line in lines) / 60

@@ -76,6 +76,11 @@ def cut(project: FaultyProject, draw: random.Random, seconds: float) -> Outcome:
     return _somewhere(project, draw, cut_off)
 
 
+def lost(project: FaultyProject, draw: random.Random, seconds: float) -> Outcome:
+    """One file is deleted, while the workflow rests or has yet to read it."""
+    return _somewhere(project, draw, deleted)
+
+
 def state(project: FaultyProject, draw: random.Random, seconds: float) -> Outcome:
     """A training is killed between two epochs, and its resume state damaged."""
     project.restore()
@@ -161,13 +166,14 @@ CHANGES = (
 """What `change` may ask for: each is read by another stage."""
 
 KINDS: dict[str, Trial] = {
-    "kill": kills, "flip": flip, "cut": cut, "state": state, "full": full, "limit": limit, "twice": twice,
+    "kill": kills, "flip": flip, "cut": cut, "lost": lost, "state": state, "full": full, "limit": limit, "twice": twice,
     "change": change,
 }  # fmt: skip
 TITLES = {
     "kill": "SIGKILL of make, snakemake and all jobs",
     "flip": "a bit of a file turned over",
     "cut": "a file cut off",
+    "lost": "a file deleted",
     "state": "a resume state damaged",
     "full": "disk full",
     "limit": "largest size of a file reached",
@@ -221,10 +227,11 @@ def damaged(
         project.forget(_read_for(project, victim), themselves=False)
     name, path = victim.as_posix(), project.root / victim
     times = path.stat()
-    done = f"{damage(path, draw)} of {name}{', its time as before' if old_time else ''}"
+    done = f"{damage(path, draw)} of {name}"
     done += ", all stages had ended" if at_rest else ", what is made from it was not there"
-    if old_time:
+    if old_time and path.is_file():
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        done += ", its time as before"
 
     def mend() -> None:
         makers = [record for record in project.records() if name in record.outputs]
@@ -236,14 +243,19 @@ def damaged(
         return _named(project, ended, path, done, mend=mend if mended else None)
     if different := project.differences(ignored=[name]):
         return Outcome("silent", done, f"differs: {', '.join(different[:5])}")
-    if not path.is_file() or path.read_bytes() == (project.undisturbed / victim).read_bytes():
+    if path.is_file() and path.read_bytes() == (project.undisturbed / victim).read_bytes():
         return Outcome("survived", f"{done}; it was made anew")
-    if readers := [record for record in project.records() if record.inputs.get(name) == sha256_of(path)]:
-        return Outcome("silent", done, f"{readers[0].path} has read it")
+    if not path.is_file() and damage is not deleted:
+        return Outcome("survived", f"{done}; it was taken away")
+    if path.is_file():
+        found = sha256_of(path)
+        if readers := [record for record in project.records() if record.inputs.get(name) == found]:
+            return Outcome("silent", done, f"{readers[0].path} has read it")
     verified = project.lightvad("verify")
     lines = [line for line in verified.text.splitlines() if name in line]
     if verified.status == 0 or not lines:
-        return Outcome("survived", done) if _of_no_account(project, victim) else Outcome("silent", done, "verify holds")
+        harmless = path.is_file() and _of_no_account(project, victim)
+        return Outcome("survived", done) if harmless else Outcome("silent", done, "verify holds")
     return Outcome("survived", f"{done}; verify names it", lines[0])
 
 
@@ -333,12 +345,21 @@ def cut_off(path: Path, draw: random.Random) -> str:
     return f"all after the first {left} bytes of {size}"
 
 
+def deleted(path: Path, draw: random.Random) -> str:
+    path.unlink()
+    return "deletion"
+
+
+class NotHereError(Exception):
+    """This kind of trial cannot be made on this machine."""
+
+
 @contextlib.contextmanager
 def _small_disk(project: FaultyProject, spare: int) -> Iterator[None]:
     """results/ on a tmpfs with `spare` bytes of room; on exit its files lie on the disk again.
 
     Raises:
-        PermissionError: no tmpfs can be mounted here; take the trial `limit`.
+        NotHereError: no tmpfs can be mounted here; `limit` takes the trial's place.
     """
     results, aside = project.root / "results", project.work / "aside"
     shutil.rmtree(aside, ignore_errors=True)
@@ -348,8 +369,8 @@ def _small_disk(project: FaultyProject, spare: int) -> Iterator[None]:
     if subprocess.run(mount, check=False).returncode != 0:
         results.rmdir()
         aside.rename(results)
-        message = "no tmpfs can be mounted here; take the trials `limit` instead"
-        raise PermissionError(message)
+        message = "no tmpfs can be mounted here; see the largest size of a file"
+        raise NotHereError(message)
     try:
         shutil.copytree(aside, results, symlinks=True, dirs_exist_ok=True)
         used = shutil.disk_usage(results).used

@@ -4,6 +4,7 @@ A row is a name, what is spoilt in a copy of a tiny project, the commands that s
 fault, and what its line says. Every file is a real one, made by `tiny_ped2`; every command is the real one.
 """
 
+import gzip
 import pickle
 import re
 import resource
@@ -361,6 +362,9 @@ ARCHIVES = [
         f"member '{TRAINING_FRAME}' is a link or a device", PUBLISHER),
     archive("archive: a member says it has 5 GiB", jpeg(TRAINING, huge_member),
         f"says it has {5 * 2**30} bytes, more than the", PUBLISHER),
+    archive("archive: a bomb, 65 MiB of zeros in less than a hundredth",
+        lambda: {OFFICIAL: gzip.compress(tar_with("UCSDped2/Train/Train001/001.tif", bytes(65 * 2**20)))},
+        f"says it has {65 * 2**20} bytes, more than the {64 * 2**20} that are believed", PUBLISHER, layout="official"),
     archive("archive: no archive", jpeg(TRAINING, b"<html>404 not found</html>" * 50),
         f"{TRAINING}: truncated or not an archive", "delete it and run `lightvad fetch` again"),
     archive("archive: cut in the middle", lambda: jpeg_layout() | {TRAINING: jpeg_layout()[TRAINING][:9000]},

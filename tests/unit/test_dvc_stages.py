@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lightvad.config import Budget
 from lightvad.layout import record_path
 from lightvad.modules import PACKAGE, files_of, stage_modules
 from lightvad.plan import Plan
@@ -108,6 +109,16 @@ def test_the_settings_that_a_stage_reads_are_its_parameters(
     for name, stages in OF_RUNS.items():
         read = {key for stage in stages for key in RUN_STAGES[stage]}
         assert keys(name) >= read, f"dvc.yaml: {name}: params: add {sorted(read - keys(name))}"
+
+
+@pytest.mark.parametrize("dataset", ["plaza", "ped2"])
+def test_every_key_of_a_budget_is_followed_by_the_stages_that_read_it(pipeline: dict[str, Any], dataset: str) -> None:
+    def keys(name: str) -> set[str]:
+        named = stage_of(pipeline, name, dataset)["params"]
+        return {key for entry in named for file, listed in entry.items() if "/budgets/" in file for key in listed}
+
+    assert keys("scores") >= {"methods", "datasets", "benchmark"}
+    assert keys("scores") | keys("tables") == set(Budget.model_fields) - {"name"}
 
 
 def test_configuration_files_have_every_followed_key(pipeline: dict[str, Any], repository: Path) -> None:

@@ -30,7 +30,7 @@ def test_without_a_remote_or_a_push_pull_says_what_to_do(fresh: Checkout, tmp_pa
     assert "no default DVC remote; name yours once: `.venv/bin/dvc remote add" in told(fresh, "pull")
     assert fresh.dvc("remote", "add", "--local", "--default", "storage", str(tmp_path / "store")).returncode == 0
     assert told(fresh, "pull").startswith("exchange: dvc.lock has no data@plaza: nobody has pushed it")
-    assert "run `make reproduce DATASET=plaza BUDGET=smoke` without SET first" in told(fresh, "push")
+    assert "run `make reproduce DATASET=plaza BUDGET=smoke` without SET or SEEDS first" in told(fresh, "push")
 
 
 def test_a_dataset_that_dvc_does_not_keep_is_named(fresh: Checkout) -> None:

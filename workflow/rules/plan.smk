@@ -13,10 +13,9 @@ from lightvad.layout import Run
 from lightvad.plan import Plan
 from lightvad.resolution import dataset_digest, report_slice, run_digest, table_slice
 
-# As long as this process lives, workflow/alone.sh takes no lock of Snakemake away.
-ALIVE = alive(Path(".snakemake/alive"))
-
 try:
+    # As long as this process lives, workflow/alone.sh takes no lock of Snakemake away.
+    ALIVE = alive(Path(".snakemake/alive"))
     CONFIG = parsed(Config, {**config}, "config/config.yaml or --config")
     PROJECT = Project(Path.cwd(), CONFIG.set)
     PLAN = Plan(PROJECT)

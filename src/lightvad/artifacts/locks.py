@@ -56,14 +56,25 @@ def alive(path: Path) -> int | None:
     Returns:
         The handle of the file, which holds the lock; None where somebody holds the lock alone: whoever started this
         process, as `workflow/alone.sh` does.
+
+    Raises:
+        LightvadError: the folder cannot be written, or the file system has no locks.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        message = f"{path}: cannot be written ({error.strerror}); free space or change the folder's permissions"
+        raise LightvadError(message) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         return None
+    except OSError as error:
+        os.close(handle)
+        message = f"{path}: cannot be locked ({error.strerror}); work on a file system that has locks"
+        raise LightvadError(message) from error
     return handle
 
 

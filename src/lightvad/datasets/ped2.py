@@ -22,7 +22,7 @@ from lightvad.artifacts.arrays import DAMAGE, read_arrays, write_masks
 from lightvad.artifacts.atomic import write_bytes
 from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, write_table
 from lightvad.config import Dataset
-from lightvad.datasets.archives import members
+from lightvad.datasets.archives import Limits, members
 from lightvad.datasets.clips import check_frames, clear, in_order, one_size, video_clip
 from lightvad.datasets.fetching import fetched_files
 from lightvad.datasets.labels import check_masks, check_ranges, labels_from_masks, labels_table, read_matlab_ranges
@@ -41,6 +41,8 @@ SOURCES = {
 }
 """What `source` in the index says of each layout."""
 
+LIMITS = Limits(member=64 * 2**20, total=8 * 2**30)
+"""Far above any frame, any of the re-encoded clips and the publisher's archive with both its datasets."""
 SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 MEMBER = re.compile(
     r"(?:^|/)(?:"
@@ -115,7 +117,7 @@ def _read(files: list[Path], *, total: int) -> Content:
             content.ranges = path.read_text("latin-1")
         else:
             archives.append(path)
-    stored = ((path, found, encoded) for path in archives for found, encoded in members(path, MEMBER))
+    stored = ((path, found, encoded) for path in archives for found, encoded in members(path, MEMBER, limits=LIMITS))
     for path, found, encoded in track(stored, total=total, what="read the archives", unit="files"):
         where = f"{path}: {found.string}"
         if found["tif"]:

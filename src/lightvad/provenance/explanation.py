@@ -1,5 +1,6 @@
 """From a result back to the raw data: the rows of a table, what each was made from, and the commands that redo it."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,10 +113,11 @@ def explain(file: Path, root: Path, *, row: str = ALL) -> Explanation:
     Raises:
         LightvadError: no record names the file, a table is not what its record says, or no row's title contains `row`.
     """
+    root = Path(os.path.abspath(root))  # noqa: PTH100 - without following links: results/ may lie on another disk
     try:
-        name = file.resolve().relative_to(root.resolve()).as_posix()
+        name = Path(os.path.abspath(file)).relative_to(root).as_posix()  # noqa: PTH100
     except ValueError as error:
-        message = f"{file}: not below {root.resolve()}; name the project that it belongs to: --project"
+        message = f"{file}: not below {root}; name the project that it belongs to: --project"
         raise LightvadError(message) from error
     chains = Chains(read_record(path, root) for path in files_made(root) if is_record(path))
     record = chains.maker(name)

@@ -61,7 +61,7 @@ def clips_shown(shown: Shown, figure: Figure, number: str, dataset: str, store: 
 def frame_strip(store: ClipStore, clip: str, frames: Sequence[int]) -> FrameStrip:
     """Frames of a clip, each with the outline of its abnormal pixels where the dataset has masks."""
     path = store.root / "masks" / f"{clip}.npz"
-    masks = read_masks(store.checked(path)) if path.is_file() else np.zeros((store[clip].frames, 1, 1), bool)
+    masks = read_masks(store.checked(path)) if store.prepared(path) else np.zeros((store[clip].frames, 1, 1), bool)
     images = [outlined(store.frame(clip, t), masks[t]) for t in frames]
     return FrameStrip(clip, frames, images, [bool(masks[t].any()) for t in frames])
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from lightvad.artifacts.atomic import remove_left
 from lightvad.artifacts.documents import write_json, write_sealed
+from lightvad.artifacts.locks import locked
 from lightvad.artifacts.records import collect_records
 from lightvad.artifacts.tables import FRAME_SCORES, REGIONS, TRACKS, read_table
 from lightvad.errors import LightvadError
@@ -57,7 +59,9 @@ def run(project: Project, run: Run, machine: Machine) -> None:
                 "tbdc": tbdc,
             },
         )
-    write_sealed(folder / GATHERED, collect_records(folder, MEASURING_STAGES))
+    with locked(folder / ".lock", what=run.folder.as_posix()):
+        remove_left([folder / GATHERED])
+        write_sealed(folder / GATHERED, collect_records(folder, MEASURING_STAGES))
 
 
 def _placed(path: Path, schema: Mapping[str, str], clips: Sequence[Clip], stage: str) -> pd.DataFrame:

@@ -77,8 +77,10 @@ def show(path: Path) -> None:
     Raises:
         LightvadError: it is not what was written.
     """
-    project = Project(path.resolve().parents[5])
-    printed = [path.resolve().relative_to(project.root).with_suffix(suffix) for suffix in (".csv", ".md")]
+    # Not resolved: results/ may be a link to another disk.
+    path = path.absolute()
+    project = Project(path.parents[5])
+    printed = [path.relative_to(project.root).with_suffix(suffix) for suffix in (".csv", ".md")]
     checked_files(printed, root=project.root, what=f"checksums of {path.stem}")
     table = table_of(project.experiment(path.parent.name), path.stem.removeprefix("table"))
     lines = read_csv(path)

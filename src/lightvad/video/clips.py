@@ -186,6 +186,12 @@ class ClipStore:
             raise LightvadError(message)
         return found[0]
 
+    def prepared(self, path: Path) -> bool:
+        """Whether `path`, below the root, is among what was prepared; also where it is lost since."""
+        if self._checksums is None:
+            return path.is_file()
+        return path.relative_to(self.root).as_posix() in self._checksums
+
     def checked(self, path: Path) -> Path:
         """`path`, a prepared file below the root, after its bytes have been compared with `checksums.json`.
 

@@ -285,5 +285,5 @@ def test_motion_is_at_constant_speed(time: float) -> None:
 def test_a_fall_ends_where_it_began(time: float) -> None:
     recline = Fall(start=3.0, end=9.0).recline(time)
     assert 0 <= recline <= 1
-    assert recline == (1 if 3.8 <= time <= 8.2 else recline)
+    assert recline == pytest.approx(1 if 3.8 <= time <= 8.2 else recline)
     assert (recline == 0) == (time <= 3.0 or time >= 9.0)

@@ -9,17 +9,18 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from lightvad.artifacts.arrays import Maps
-from lightvad.artifacts.documents import read_csv
+from lightvad.artifacts.digests import sha256_of
+from lightvad.artifacts.documents import read_csv, write_json
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder, figures_folder
 from lightvad.project import Project
 from lightvad.reporting.label_placement import Label, place_labels
 from lightvad.reporting.selection import Shown
-from lightvad.reporting.shown_frames import clips_shown, outlined
+from lightvad.reporting.shown_frames import clips_shown, frame_strip, outlined
 from lightvad.reporting.style import styled
 from lightvad.smoothing import smooth_plain
 from lightvad.stages import figure as stage
-from lightvad.video.clips import ClipStore
+from lightvad.video.clips import ClipStore, prepared_files
 
 from .conftest import BUDGET, CLIPS, FPS
 
@@ -147,3 +148,13 @@ def test_labels_cover_neither_points_nor_each_other() -> None:
     assert not any(Bbox.intersection(a, b) for i, a in enumerate(boxes) for b in boxes[:i])
     points = axes.transData.transform([(label.x, label.y) for label in places])
     assert not any(box.contains(*point) for box in boxes for point in points)
+
+
+def test_a_lost_mask_is_an_error_and_no_frame_without_ground_truth(made_up: Project) -> None:
+    store = ClipStore(made_up.root / clips_folder("plaza"))
+    assert frame_strip(store, "test_01", [0]).frames == [0]
+    prepared = prepared_files(store.root)
+    write_json(store.root / "checksums.json", {file.as_posix(): sha256_of(store.root / file) for file in prepared})
+    (store.root / "masks" / "test_01.npz").unlink()
+    with pytest.raises(LightvadError, match=r"masks/test_01\.npz: missing or unreadable"):
+        frame_strip(ClipStore(store.root), "test_01", [0])

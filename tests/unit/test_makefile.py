@@ -1,0 +1,45 @@
+"""The command lines that the Makefile gives to the shell."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def snakemake_arguments(repository: Path, tmp_path: Path, command: str) -> list[str]:
+    """What `make ...` would have snakemake started with; a program that prints its arguments takes its place."""
+    binaries, project = tmp_path / "bin", tmp_path / "project"
+    for file in ("Makefile", "workflow/alone.sh"):
+        (project / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(repository / file, project / file)
+    binaries.mkdir()
+    for name in ("snakemake", "lightvad"):
+        (binaries / name).write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        (binaries / name).chmod(0o755)
+    options = f"--no-print-directory --silent --old-file .venv/.runtime BIN={binaries}"
+    script = f"{command.replace('make ', f'make --directory {project} {options} ', 1)}"
+    ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    return ended.stdout.splitlines()
+
+
+def readme_commands(repository: Path) -> list[str]:
+    """Every `make reproduce ...` of the README with a SET."""
+    return re.findall(r"^(make reproduce .*SET=.*)$", (repository / "README.md").read_text(), re.MULTILINE)
+
+
+def test_overrides_of_the_readme_reach_snakemake_whole(repository: Path, tmp_path: Path) -> None:
+    (command,) = [command for command in readme_commands(repository) if "class_probabilities" in command]
+    told = snakemake_arguments(repository, tmp_path, command)
+    assert (
+        'set=["datasets.ped2.detection.backend=motion",'
+        ' "datasets.ped2.detection.class_probabilities={source: none, onnx: null}",'
+        ' "methods.ssmtl.settings.tasks=[arrow, irregularity, middle]"]' in told
+    )
+
+
+@pytest.mark.parametrize("quoted", ["SET=\"'a.b=c', 'd.e={f: g}'\"", "SET=\"'a.b=c'\""])
+def test_single_quotes_in_overrides_reach_snakemake(repository: Path, tmp_path: Path, quoted: str) -> None:
+    told = snakemake_arguments(repository, tmp_path, f"make report {quoted}")
+    assert f"set=[{quoted.removeprefix('SET=').strip(chr(34))}]" in told
