@@ -25,7 +25,10 @@ INDEX = {
 """One row per clip. `split` is `train` or `test` (plaza also has `detector`); clip names are unique over all splits."""
 
 LABELS = {"clip": "str", "frame": "int32", "label": "int8"}
-"""One row per frame of every test clip; 1 = abnormal."""
+"""One row per frame of every test clip; 1 = abnormal, 0 = normal, or UNKNOWN in all rows of a clip."""
+
+UNKNOWN = -1
+"""The label of a clip's frames where nobody knows whether they are normal."""
 
 TRACKS = {"track": "int32", "clip": "str", "frame": "int32", **BOX}
 """One row per frame of an abnormal object's track; `track` is unique in the dataset; pixels, x2/y2 exclusive."""

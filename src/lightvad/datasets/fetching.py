@@ -49,7 +49,8 @@ def fetch(dataset: Dataset, *, root: Path, mirror: str | None) -> None:
     files = _fetched(sources, root, mirror)
     write_json(root / "fetched.json", {"layout": layout, "files": files})
     checked = "sha256 recorded as found: no publisher gives any" if layout == FOUND else "all sha256 right"
-    say(f"fetch {dataset.name}: layout {layout}, {len(files)} files, {checked}")
+    place = f" from {mirror}" if mirror is not None and files else ""
+    say(f"fetch {dataset.name}: layout {layout}, {len(files)} files{place}, {checked}")
 
 
 def _chosen(dataset: Dataset, root: Path, mirror: str | None) -> tuple[str, Sequence[Source]]:
@@ -226,7 +227,8 @@ def fetch_sources(sources: Sequence[Source], *, destination: Path, mirror: str |
     Raises:
         LightvadError: a file cannot be had, or is not the one that the configuration names.
     """
-    return [_fetch_one(source, destination / source.file, mirror) for source in sources]
+    wanted = track(sources, total=len(sources), what="fetch", unit="files")
+    return [_fetch_one(source, destination / source.file, mirror) for source in wanted]
 
 
 def _fetch_one(source: Source, path: Path, mirror: str | None) -> Path:
@@ -235,7 +237,6 @@ def _fetch_one(source: Source, path: Path, mirror: str | None) -> Path:
     origin = _in_mirror(source, mirror) if mirror is not None else None
     if isinstance(origin, Path):
         _check_bytes(origin, source, remedy="put the right file into the mirror")
-        say(f"fetch {source.file}: copy from {origin}")
         # A copy, not a hard link: a mirror must not change when somebody edits a file under data/raw.
         with atomic_path(path) as temporary:
             shutil.copyfile(origin, temporary)

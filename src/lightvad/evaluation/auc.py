@@ -24,10 +24,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from lightvad.artifacts.tables import UNKNOWN
 from lightvad.config import Protocol, Smoothing
 from lightvad.errors import LightvadError
 from lightvad.smoothing import AED_MAE_AVENUE, AED_MAE_SHANGHAI, smooth_centred, smooth_plain, smooth_released
 
+NO_LABELS = "no clip has labels"
 ONE_CLASS = "all frames of every clip have the same label"
 PERCENTILES = (2.5, 97.5)
 
@@ -78,7 +80,7 @@ def evaluate_protocol(
 
     Args:
         name: of the protocol.
-        scores: table FRAME_SCORES, raw; every clip whole.
+        scores: table FRAME_SCORES, raw; every clip whole. Clips of unknown labels are left out.
         smoothing: the dataset's kernels.
         fps: frames a second, for kernels given in seconds.
         bootstrap: resamples of the clips for the 95% intervals; 0: no intervals.
@@ -92,7 +94,11 @@ def evaluate_protocol(
         LightvadError: a score is NaN or infinite, a label is not 0 or 1, or a clip's frames are not 0, 1, 2, ...
     """
     rules = rules_of(name, smoothing, fps)
-    clips = [smoothed_clip(clip, rules) for clip in clips_of(scores)]
+    known = scores[scores["label"] != UNKNOWN]
+    if known.empty and not scores.empty:
+        keys = ("micro_auc", "macro_auc", "micro_auc_ci95", "macro_auc_ci95")
+        return dict.fromkeys(keys) | {"n_clips": 0, "n_single_class": 0, "undefined": dict.fromkeys(keys, NO_LABELS)}
+    clips = [smoothed_clip(clip, rules) for clip in clips_of(known)]
     per_clip = np.array([clip_auc(clip, rules) for clip in clips])
     result: dict[str, Any] = {
         "micro_auc": micro_auc(clips),

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.transforms import blended_transform_factory
 from sklearn.metrics import roc_auc_score
 
-from lightvad.artifacts.tables import FRAME_SCORES, read_table
+from lightvad.artifacts.tables import FRAME_SCORES, UNKNOWN, read_table
 from lightvad.config import Dataset, Figure
 from lightvad.errors import LightvadError
 from lightvad.layout import Run
@@ -135,13 +135,15 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, strip: FrameStrip) -> None:
 
 def _abnormal_spans(labels: np.ndarray) -> list[tuple[int, int]]:
     """Runs of abnormal frames as (start, stop), stop exclusive."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], labels, [0]])))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], labels == 1, [0]])))
     return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
 def _auc(own: pd.DataFrame) -> str:
-    """The clip's AUC in percent; in words where the clip has a single class."""
+    """The clip's AUC in percent; in words where the clip has a single class or no labels."""
     labels = own["label"].to_numpy()
+    if labels[0] == UNKNOWN:
+        return "unknown (no labels)"
     if len(np.unique(labels)) < 2:
         return f"undefined (all {'abnormal' if labels[0] else 'normal'})"
     return f"{100 * roc_auc_score(labels, own['smoothed'].to_numpy()):.1f}"

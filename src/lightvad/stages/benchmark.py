@@ -9,7 +9,7 @@ import numpy as np
 
 from lightvad.artifacts.arrays import Resolution
 from lightvad.artifacts.documents import write_json
-from lightvad.artifacts.tables import BOXES, read_table
+from lightvad.artifacts.tables import BOXES, UNKNOWN, read_table
 from lightvad.config import Benchmark, Dataset, Detection, MethodSettings, MotionRegions
 from lightvad.detection.class_probabilities import read_class_probabilities
 from lightvad.detection.timing import TimedDetector, detector_for_timing
@@ -79,6 +79,7 @@ def _measure(project: Project, run: Run, runs: Sequence[Run], machine: Machine) 
             objects=counted,
         )
     height, width = dataset.frame_size
+    of_clip = labels.loc[labels["clip"] == clip.name, "label"].to_numpy(np.int8)
     frame_bytes = clip.height * clip.width * 3
     rows = time_scorers(
         entries,
@@ -86,7 +87,7 @@ def _measure(project: Project, run: Run, runs: Sequence[Run], machine: Machine) 
             lambda: ClipStore(project.root / clips_folder(run.dataset), cache_bytes=CACHED_FRAMES * frame_bytes),
             clip.name,
             objects,
-            labels.loc[labels["clip"] == clip.name, "label"].to_numpy(np.int8),
+            None if (of_clip == UNKNOWN).any() else of_clip,
         ),
         height=height,
         width=width,

@@ -20,7 +20,7 @@ from lightvad.artifacts.arrays import DAMAGE
 from lightvad.artifacts.atomic import atomic_path
 from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.documents import read_json
-from lightvad.artifacts.tables import INDEX, LABELS, read_table
+from lightvad.artifacts.tables import INDEX, LABELS, UNKNOWN, read_table
 from lightvad.errors import LightvadError
 from lightvad.layout import CHECKSUMS
 from lightvad.video.decoding import VideoFrames
@@ -266,13 +266,16 @@ def check_places(table: pd.DataFrame, clips: Iterable[Clip], where: Path | str, 
 def read_labels(store: ClipStore) -> pd.DataFrame:
     """The labels of the test clips: table LABELS, sorted, one row for every frame and no other.
 
+    A clip has 0 (normal) and 1 (abnormal), or UNKNOWN throughout.
+
     Raises:
-        LightvadError: a label is not 0 or 1, or the labels of a clip are not one for each of its frames.
+        LightvadError: a label is neither, or the labels of a clip are not one for each of its frames.
     """
     path, test = store.root / "labels.parquet", store.clips("test")
     remedy = "run `lightvad prepare` again"
     table = read_table(path, LABELS).sort_values(["clip", "frame"], kind="stable").reset_index(drop=True)
-    wrong = table[~table["label"].isin([0, 1])]
+    whole = table.groupby("clip")["label"].transform("max") == UNKNOWN
+    wrong = table[~(table["label"].isin([0, 1]) | (whole & (table["label"] == UNKNOWN)))]
     if len(wrong):
         row = wrong.iloc[0]
         message = f"{path}: clip {row['clip']}, frame {row['frame']}: label {row['label']}, not 0 or 1; {remedy}"

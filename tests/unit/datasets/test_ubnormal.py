@@ -57,8 +57,8 @@ def test_normal_videos_train_and_tracks_label(tmp_path: Path, packed: bool) -> N
     store = ClipStore(root)
     assert [(clip.name, clip.split, clip.frames, clip.height, clip.width, clip.fps) for clip in store.clips()] == [
         (ABNORMAL, "test", FRAMES, HEIGHT, WIDTH, 30.0),
-        (TRAIN, "train", FRAMES, HEIGHT, WIDTH, 30.0),
         (NORMAL, "test", FRAMES, HEIGHT, WIDTH, 30.0),
+        (TRAIN, "train", FRAMES, HEIGHT, WIDTH, 30.0),
     ]
     labels = read_labels(store)
     assert labels["clip"].tolist() == [ABNORMAL] * FRAMES + [NORMAL] * FRAMES

@@ -1,0 +1,113 @@
+"""Your own videos: a folder `normal` to train on, a folder `score` to score, and labels if you have some.
+
+Files: `normal/*` and `score/*` (`.mp4`, `.avi`, `.mkv`, `.mov`, `.webm`), and optionally `labels.csv` with the columns
+clip, first, last: ranges of abnormal frames, counted from 0, `last` included. A video of `score` that `labels.csv` does
+not name is normal throughout; a clip without any abnormal frame needs no line. Without `labels.csv` nothing is known of
+any frame: everything is scored, and nothing that compares scores with labels is computed.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lightvad.artifacts.documents import read_csv
+from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, UNKNOWN, write_table
+from lightvad.config import Dataset
+from lightvad.datasets.clips import clear, store_video
+from lightvad.datasets.contents import Item, contents
+from lightvad.datasets.fetching import fetched_files
+from lightvad.datasets.labels import labels_from_ranges, labels_table
+from lightvad.errors import LightvadError
+from lightvad.progress import track
+from lightvad.video.clips import Clip, index_of
+
+MEMBER = re.compile(
+    r"^(?:(?P<split>normal|score)/(?P<video>[^/]+)\.(?:mp4|avi|mkv|mov|webm)|(?P<labels>labels\.csv))$", re.IGNORECASE
+)
+SPLITS = {"normal": "train", "score": "test"}
+COLUMNS = ("clip", "first", "last")
+
+
+def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
+    """Write `root` (data/clips/folder) from `raw` (data/raw/folder, filled by fetch); `index.parquet` is written last.
+
+    Raises:
+        LightvadError: fetch has not run, a video is damaged, of another frame rate than `fps`, or has the name of
+            another, or `labels.csv` names a clip or frame that is not there.
+    """
+    _, files = fetched_files(dataset, raw)
+    clear(root)
+    with contents(files, MEMBER, raw=raw, root=root) as items:
+        videos = [item for item in items if item.found["split"]]
+        clips = [
+            _clip(item, dataset, root)
+            for item in track(videos, total=len(videos), what=f"prepare {dataset.name}", unit="clips")
+        ]
+        _check_names(clips, raw)
+        test = [clip for clip in clips if clip.split == "test"]
+        listed = [item for item in items if item.found["labels"]]
+        labels = _labels(test, listed[0]) if listed else _unknown(test)
+    write_table(root / "labels.parquet", labels_table(labels), LABELS)
+    write_table(root / "tracks.parquet", pd.DataFrame(columns=list(TRACKS)), TRACKS)
+    write_table(root / "index.parquet", index_of(clips), INDEX)
+
+
+def _clip(item: Item, dataset: Dataset, root: Path) -> Clip:
+    """A video in the clip store, by the name of its file.
+
+    Raises:
+        LightvadError: it cannot be decoded, or has another frame rate than the dataset.
+    """
+    split = SPLITS[item.found["split"].lower()]
+    clip = store_video(item.path, root, name=item.found["video"], split=split, source="your own video")
+    if abs(clip.fps - dataset.fps) > 0.01 * dataset.fps:
+        message = (
+            f"{item.where}: {clip.fps:g} frames a second, but fps of config/datasets/{dataset.name}.yaml is"
+            f" {dataset.fps:g}; set datasets.{dataset.name}.fps, and keep videos of one frame rate together"
+        )
+        raise LightvadError(message)
+    return clip
+
+
+def _check_names(clips: Sequence[Clip], raw: Path) -> None:
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.name in seen:
+            message = f"{raw}: two videos are called {clip.name}; rename one of them"
+            raise LightvadError(message)
+        seen.add(clip.name)
+
+
+def _unknown(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
+    return {clip.name: np.full(clip.frames, UNKNOWN, np.int8) for clip in clips}
+
+
+def _labels(clips: Sequence[Clip], item: Item) -> Mapping[str, np.ndarray]:
+    """Frame labels int8 (T,) of every clip from `labels.csv`.
+
+    Raises:
+        LightvadError: a column is missing, or a line names no clip or no frames of its clip.
+    """
+    frames = {clip.name: clip.frames for clip in clips}
+    ranges: dict[str, list[tuple[int, int]]] = {name: [] for name in frames}
+    for number, row in enumerate(read_csv(item.path), start=2):
+        if set(row) != set(COLUMNS):
+            message = f"{item.where}: columns {', '.join(row)}, not {', '.join(COLUMNS)}; correct the first line"
+            raise LightvadError(message)
+        name = row["clip"]
+        if name not in frames:
+            there = ", ".join(sorted(frames)[:8])
+            message = f"{item.where}: line {number}: no video {name!r} in score/ ({there}); take off suffixes"
+            raise LightvadError(message)
+        first, last = (int(row[key]) if row[key].isdecimal() else -1 for key in ("first", "last"))
+        if not 0 <= first <= last < frames[name]:
+            message = (
+                f"{item.where}: line {number}: {row['first']} to {row['last']} are no frames of {name}, which has"
+                f" 0 to {frames[name] - 1}; correct the line"
+            )
+            raise LightvadError(message)
+        ranges[name].append((first + 1, last + 1))
+    return {name: labels_from_ranges(spans, frames[name]) for name, spans in ranges.items()}
