@@ -159,6 +159,7 @@ class Dataset(Settings):
     heldout_fraction: float = Field(0.15, ge=0, lt=1, description="share of the training clips kept for validation")
     object_maps: ObjectMaps = ObjectMaps()
     smoothing: Smoothing = Smoothing()
+    methods: dict[str, dict[str, Any]] = Field({}, description="METHOD -> settings without which it cannot be run here")
     note: str = Field("", description="what every table must say of this data: synthetic, subset, re-encoded")
 
     @property

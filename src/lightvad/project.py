@@ -118,7 +118,7 @@ class Project:
         return self._load(Experiment, "experiments", name)
 
     def method_settings(self, model: type[Model], *, method: str, variant: str, dataset: str, budget: str) -> Model:
-        """The settings of one run: method, budget, budget on this dataset, variant, overrides; checked by `model`.
+        """The settings of one run: method, dataset, budget, budget on this dataset, variant, overrides; checked.
 
         Raises:
             LightvadError: no such variant, an unknown key or an impossible value in any layer.
@@ -129,6 +129,7 @@ class Project:
             raise LightvadError(message)
         layers = [
             (f"config/methods/{method}.yaml: settings", spec.settings),
+            (f"config/datasets/{dataset}.yaml: methods.{method}", self.dataset(dataset).methods.get(method, {})),
             (f"config/budgets/{budget}.yaml: methods.{method}", spending.methods.get(method, {})),
             (
                 f"config/budgets/{budget}.yaml: datasets.{dataset}.{method}",

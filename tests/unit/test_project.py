@@ -33,6 +33,12 @@ def project(tmp_path: Path) -> Project:
     write(
         "methods/m.yaml", {"name": "m", "title": "M", "level": "frame", "settings": {"depth": 4}, "variants": variants}
     )
+    for name in ("d", "other"):
+        dataset = {
+            "name": name, "title": name, "fps": 25, "frame_size": [240, 360], "clips": {}, "frames": {},
+            "detection": {"backend": "motion"}, "map_resolutions": [4],
+        }  # fmt: skip
+        write(f"datasets/{name}.yaml", dataset)
     write("budgets/b.yaml", {"name": "b", "title": "B", "methods": {"m": {"inner": {"rate": 0.5}}}})
     return Project(tmp_path)
 
@@ -45,6 +51,14 @@ def test_later_layers_win(project: Project) -> None:
     assert settings(project).depth == 4
     assert settings(project).inner.rate == 0.5
     assert settings(project, "deep").depth == 5
+
+
+def test_what_a_dataset_asks_for_lies_between_the_method_and_the_budget(project: Project) -> None:
+    changed = Project(project.root, ("datasets.d.methods.m={depth: 7, inner: {rate: 0.7}}",))
+    assert settings(changed).depth == 7
+    assert settings(changed).inner.rate == 0.5
+    assert settings(changed, "deep").depth == 5
+    assert settings(changed, dataset="other").depth == 4
 
 
 def test_an_override_reaches_a_nested_key(project: Project) -> None:
