@@ -41,9 +41,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Togethe
     return Together(config, log)
 
 
+LONGEST = ("finished", "tests/workflow/test_cluster.py", "tests/workflow/test_same_bytes.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest part first."""
-    items.sort(key=lambda item: together(item.nodeid) != "finished")
+    """The longest parts first, one for each worker; short ones fill up what is left."""
+    items.sort(key=lambda item: (*LONGEST, together(item.nodeid)).index(together(item.nodeid)))
 
 
 @pytest.fixture(scope="session")

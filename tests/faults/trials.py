@@ -15,7 +15,7 @@ from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.documents import read_sealed
 from lightvad.errors import LightvadError
 from lightvad.layout import CHECKSUMS, GATHERED, files_made, is_record
-from tests.faults.project import Ended, FaultyProject, kill
+from tests.faults.project import LIMIT, Ended, FaultyProject, kill
 
 Result = Literal["survived", "reported", "unnamed", "silent"]
 """
@@ -48,8 +48,10 @@ def kills(project: FaultyProject, draw: random.Random, seconds: float) -> Outcom
     return killed_until_done(project, draw, seconds / 3)
 
 
-def killed_until_done(project: FaultyProject, draw: random.Random, longest: float) -> Outcome:
+def killed_until_done(project: FaultyProject, draw: random.Random, longest: float, most: int | None = None) -> Outcome:
     """Start and kill again and again, as the project lies there, until a run ends by itself.
+
+    After `most` kills (None: however many it takes) the run is left alone.
 
     A kill comes at most `longest` seconds after the start. Where one came before any stage had ended, the next may come
     later: there are stages that begin anew.
@@ -57,10 +59,13 @@ def killed_until_done(project: FaultyProject, draw: random.Random, longest: floa
     first, done, count = longest, 0, 0
     while True:
         process = project.start()
-        ended = project.wait(process, seconds=draw.uniform(0.5, longest))
+        left_alone = most is not None and count >= most
+        ended = project.wait(process, seconds=LIMIT if left_alone else draw.uniform(0.5, longest))
         if ended is not None:
             return _as_undisturbed(project, ended, f"{count} kills", faults=count)
         kill(process)
+        if left_alone:
+            return Outcome("unnamed", f"{count} kills", f"no end in {LIMIT:.0f} s", count)
         count += 1
         now = sum(is_record(file) for file in files_made(project.root))
         longest, done = (first if now > done else longest * 1.5), now
