@@ -283,6 +283,11 @@ class Table(Settings):
     reported: str = Field(description="config/reported/NAME.csv, one row per value (columns dataset, metric, value)")
     identity: tuple[Identity, ...] = Field(min_length=1)
     literature: bool = Field(False, description="also show the reported rows that nothing here rebuilds")
+    reported_dataset: str | None = Field(
+        None,
+        description="the dataset of a CSV that has a column per metric and none for the dataset",
+    )
+    main: bool = Field(True, description="built by the default target; false: a target of its own")
     note: str = Field("", description="what a reader must know of the paper's table")
     rows: tuple[TableRow, ...] = Field(min_length=1)
 
@@ -309,7 +314,10 @@ class Figure(Settings):
     """A figure of a paper: its kind and what it shows on each dataset."""
 
     title: str
-    kind: Literal["speed_accuracy", "score_curves", "anomaly_maps"]
+    kind: Literal["speed_accuracy", "score_curves", "anomaly_maps", "sweep"]
+    main: bool = Field(True, description="built by the default target; false: a target of its own")
+    axis: str = Field("", description="of a sweep: what its rows' labels are numbers of")
+    protocol: Protocol = Field("plain", description="of a sweep: the paper's own; `plain` is drawn beside it")
     clips: dict[str, tuple[str, ...]] = Field({}, description="dataset -> clips shown; others: a test clip by position")
     rows: tuple[TableRow, ...] = Field(min_length=1)
     reported: ReportedPoints | None = None
@@ -324,6 +332,13 @@ class Experiment(Settings):
     reported_datasets: dict[str, str] = Field({}, description="dataset here -> its name in the reported tables")
     tables: dict[str, Table]
     figures: dict[str, Figure]
+
+    @property
+    def main_part(self) -> "Experiment":
+        """The tables and figures that the default target builds."""
+        tables = {number: table for number, table in self.tables.items() if table.main}
+        figures = {number: figure for number, figure in self.figures.items() if figure.main}
+        return self.model_copy(update={"tables": tables, "figures": figures})
 
 
 class Config(Settings):

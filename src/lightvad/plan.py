@@ -118,14 +118,14 @@ class Plan:
         return [str(folder / f"figure{number}.{suffix}") for suffix in FIGURE_SUFFIXES]
 
     def check(self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> None:
-        """Read the configuration of everything that the report needs.
+        """Read the configuration of everything that a table or figure needs.
 
         Raises:
             LightvadError: a file is missing, a key in it is unknown or impossible, or a row's time is not its own.
         """
         for dataset in datasets:
             self.project.dataset(dataset)
-        for run in report_runs(list(self.papers().values()), datasets=datasets, budget=budget, seeds=seeds):
+        for run in report_runs(self.papers().values(), datasets=datasets, budget=budget, seeds=seeds):
             settings_of(self.project, run)
         for entry in entries_of(list(self.papers().values())):
             for row in entry.rows:
@@ -158,8 +158,8 @@ class Plan:
         return files
 
     def scored(self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
-        """What the runs of every table and figure leave before evaluation: scores and maps, and the times."""
-        papers = list(self.papers().values())
+        """What the runs of every main table and figure leave before evaluation: scores and maps, and the times."""
+        papers = self.main_parts()
         files: list[str] = []
         for run in report_runs(papers, datasets=datasets, budget=budget, seeds=seeds):
             last = "maps" if self.level(run.method) == "object" else "score"
@@ -177,8 +177,8 @@ class Plan:
         return [*_with_records(of_kind(paper, number, datasets=datasets, budget=budget)), *self.behind(read)]
 
     def everything(self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
-        """The files of every table and figure, the report's page, and every file behind them."""
-        read = report_inputs(list(self.papers().values()), datasets=datasets, budget=budget, seeds=seeds)
+        """The files of every main table and figure, the report's page, and every file behind them."""
+        read = report_inputs(self.main_parts(), datasets=datasets, budget=budget, seeds=seeds)
         results = self.results(datasets=datasets, budget=budget)
         page = report_path(datasets, budget)
         written = [*_with_records(results), str(page), str(record_path(page.parent, "report"))]
@@ -229,14 +229,30 @@ class Plan:
         return [*made, record_path(run.folder, stage)], run_inputs(self.project, stage, run)
 
     def results(self, *, datasets: tuple[str, ...], budget: str) -> list[str]:
-        """The files of every table and figure of every paper."""
+        """The files of every main table and figure of every paper."""
         files: list[str] = []
-        for paper, experiment in self.papers().items():
+        for experiment in self.main_parts():
             for number in experiment.tables:
-                files += self.table(paper, number, datasets=datasets, budget=budget)
+                files += self.table(experiment.name, number, datasets=datasets, budget=budget)
             for number in experiment.figures:
-                files += self.figure(paper, number, datasets=datasets, budget=budget)
+                files += self.figure(experiment.name, number, datasets=datasets, budget=budget)
         return files
+
+    def main_parts(self) -> list[Experiment]:
+        """Of every paper the tables and figures that the default target builds."""
+        return [experiment.main_part for experiment in self.papers().values()]
+
+    def paper(self, name: str, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
+        """The files of every table and figure of a paper, the others than the main ones too, and every file behind."""
+        experiment = self.project.experiment(name)
+        entries = [("tables", number) for number in experiment.tables]
+        entries += [("figures", number) for number in experiment.figures]
+        files = [
+            file
+            for kind, number in entries
+            for file in self.target(kind, paper=name, number=number, datasets=datasets, budget=budget, seeds=seeds)
+        ]
+        return list(dict.fromkeys(files))
 
     def report(self, *, datasets: tuple[str, ...], budget: str) -> str:
         """The report's page."""
@@ -244,7 +260,7 @@ class Plan:
 
     def report_inputs(self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
         """What the report's page reads: tables and figures, and the records of the runs behind them."""
-        read = report_inputs(list(self.papers().values()), datasets=datasets, budget=budget, seeds=seeds)
+        read = report_inputs(self.main_parts(), datasets=datasets, budget=budget, seeds=seeds)
         files = [*self.results(datasets=datasets, budget=budget), *(str(path) for path in read)]
         templates = sorted(str(path) for path in (PACKAGE / "reporting" / "templates").glob("*.j2"))
         return [*dict.fromkeys(files), *templates, *self.code("report")]

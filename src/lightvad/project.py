@@ -1,7 +1,7 @@
 """The reader of `config/`: merges the layers, and turns a mistake into one line with file, key and what is allowed.
 
-A run's settings are merged in this order, later wins: the method's file, the budget's entry for the method, the
-budget's entry for the method on this dataset, the variant, `--set` on the command line.
+A run's settings are merged in this order, later wins: the method's file, the dataset's entry for the method, the
+budget's, the budget's for the method on this dataset, the variant, `--set` on the command line.
 """
 
 import copy

@@ -53,7 +53,7 @@ def modules_run(project: Project, name: str, dataset: str) -> set[str]:
     found: set[Path] = set()
     for stage in OF_DATASETS.get(name, ()):
         found |= set(files_of(*stage_modules(stage, dataset=dataset)))
-    for run in report_runs(plan.papers().values(), datasets=(dataset,), budget=BUDGET, seeds=(0,)):
+    for run in report_runs(plan.main_parts(), datasets=(dataset,), budget=BUDGET, seeds=(0,)):
         for stage in OF_RUNS.get(name, ()):
             found |= {Path(file) for file in plan.code(stage, run.method) if Path(file).is_relative_to(PACKAGE)}
     for stage in OF_RESULTS.get(name, ()):
@@ -76,7 +76,7 @@ def test_a_stage_depends_on_the_modules_that_it_runs(
 
 @pytest.mark.parametrize("dataset", ["plaza", "ped2"])
 def test_the_files_of_every_run_are_outputs(pipeline: dict[str, Any], project: Project, dataset: str) -> None:
-    papers = list(Plan(project).papers().values())
+    papers = Plan(project).main_parts()
     chosen: dict[str, Any] = {"datasets": (dataset,), "budget": BUDGET, "seeds": (0,)}
     scores, tables = set(), set()
     for run in report_runs(papers, **chosen):

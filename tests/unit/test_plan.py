@@ -10,7 +10,16 @@ from lightvad.errors import LightvadError
 from lightvad.layout import Run, boxes_path, record_path
 from lightvad.plan import Plan
 from lightvad.project import Project
-from lightvad.resolution import dataset_digest, detection_sources, run_inputs, run_outputs, settings_of
+from lightvad.reporting.selection import report_runs
+from lightvad.resolution import (
+    dataset_digest,
+    detection_sources,
+    pretraining_of,
+    run_digest,
+    run_inputs,
+    run_outputs,
+    settings_of,
+)
 from lightvad.stages import fetch
 
 BACKENDS = ("ultralytics", "import", "motion")
@@ -167,3 +176,34 @@ def test_only_a_student_with_pasted_objects_is_trained_on_boxes(repository: Path
         for variant in ("default", "no_adversarial", "pasted")
     }
     assert read == {"default": False, "no_adversarial": False, "pasted": True}
+
+
+def test_all_tables_and_figures_train_each_configuration_once(repository: Path) -> None:
+    """39 students, two teachers and two pre-trainings behind eight tables and ten figures of Fast-AED."""
+    project = Project(repository)
+    chosen: dict[str, Any] = {"datasets": ("plaza",), "budget": "smoke", "seeds": (0,)}
+    runs = report_runs([project.experiment("fast_aed")], **chosen)
+    assert len(runs) == 41
+    trained = [run_digest(project, "train", run) + run.method for run in runs]
+    assert len(set(trained)) == len(runs)
+    pretrained = {pretraining_of(project, run) for run in runs} - {None}
+    assert {run.variant for run in pretrained} == {"default", "fully_connected"}
+    files = Plan(project).paper("fast_aed", **chosen)
+    weights = [file for file in files if file.endswith("/model.safetensors")]
+    assert sorted(weights) == sorted(str(run.folder / "model.safetensors") for run in runs)
+    tables = {Path(file).stem for file in files if "/tables/" in file and file.endswith(".csv")}
+    figures = {Path(file).stem for file in files if "/figures/" in file and file.endswith(".png")}
+    assert tables == {f"table{number}" for number in range(1, 9)}
+    assert figures == {f"figure{number}" for number in (2, 4, 5, 6, 7, 8, 9, 10, 11, 12)}
+
+
+def test_the_default_target_leaves_ablations_out(repository: Path) -> None:
+    everything = Plan(Project(repository)).everything(datasets=("plaza",), budget="smoke", seeds=(0,))
+    variants = {Path(file).parts[5] for file in everything if file.startswith("results/runs/plaza/smoke/fast_aed/")}
+    assert variants == {"default", "no_adversarial", "pasted"}
+
+
+def test_every_variant_of_the_student_is_shown_somewhere(repository: Path) -> None:
+    project = Project(repository)
+    runs = report_runs([project.experiment("fast_aed")], datasets=("plaza",), budget="smoke", seeds=(0,))
+    assert {run.variant for run in runs if run.method == "fast_aed"} == set(project.method("fast_aed").variants)

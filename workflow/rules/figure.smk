@@ -24,6 +24,16 @@ rule figure:
         " --paper {wildcards.paper} --seeds {SEEDS} {SET} 2>&1 | tee {log}"
 
 
+# Every table and figure of a paper: `snakemake --cores 8 fast_aed_paper`.
+for paper in PAPERS:
+
+    rule:
+        name:
+            f"{paper}_paper"
+        input:
+            PLAN.paper(paper, datasets=DATASETS, budget=BUDGET, seeds=CONFIG.seeds),
+
+
 # One target per figure: `snakemake --cores 8 fast_aed_figure4`.
 for paper, experiment in PAPERS.items():
     for number in experiment.figures:

@@ -1,6 +1,6 @@
 """The papers' numbers, read from `config/reported/*.csv`: inputs, never outputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from lightvad.errors import LightvadError
 from lightvad.reporting.selection import CITATIONS, REPORTED_FOLDER
 
 Identity = tuple[str, ...]
+METRICS = ("micro_auc", "macro_auc")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ def reported_table(root: Path, table: Table) -> ReportedTable:
     if not lines:
         message = f"{name}: holds no rows; take it from the repository again"
         raise LightvadError(message)
+    if table.reported_dataset is not None:
+        lines = list(_one_value_each(lines, table.reported_dataset))
     columns = [identity.column for identity in table.identity]
     lacking = {*columns, "dataset", "metric", "value"} - set(lines[0])
     if lacking:
@@ -51,6 +54,15 @@ def reported_table(root: Path, table: Table) -> ReportedTable:
     identities = tuple(dict.fromkeys(tuple(line[column] for column in columns) for line in lines))
     matches = tuple(tuple(_matching(lines, row, name)[column] for column in columns) for row in table.rows)
     return ReportedTable(identities, values, matches)
+
+
+def _one_value_each(lines: Iterable[dict[str, str]], dataset: str) -> Iterator[dict[str, str]]:
+    """Lines with a column for each metric as lines of one value, with the columns dataset, metric, value."""
+    for line in lines:
+        rest = {column: value for column, value in line.items() if column not in METRICS}
+        for metric in METRICS:
+            if metric in line:
+                yield {**rest, "dataset": dataset, "metric": metric, "value": line[metric]}
 
 
 def _matching(lines: Sequence[dict[str, str]], row: TableRow, name: Path) -> dict[str, str]:

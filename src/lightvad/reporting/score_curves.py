@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.transforms import blended_transform_factory
 from sklearn.metrics import roc_auc_score
 
-from lightvad.artifacts.tables import FRAME_SCORES, UNKNOWN, read_table
+from lightvad.artifacts.tables import FRAME_SCORES, read_table
 from lightvad.config import Dataset, Figure
 from lightvad.errors import LightvadError
 from lightvad.layout import Run
@@ -117,7 +117,7 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, strip: FrameStrip) -> None:
     handles: list[Artist] = []
     for position, (method, own) in enumerate(curves.groupby("method", sort=False)):
         line, colour = METHOD_LINES[position % len(METHOD_LINES)], colour_of(position)
-        handles += axes.plot(own["frame"], own["drawn"], ls=line, color=colour, label=f"{method}, AUC {_auc(own)}")
+        handles += axes.plot(own["frame"], own["drawn"], ls=line, color=colour, label=f"{method}, {_auc(own)}")
     handles.append(Patch(color=ABNORMAL_COLOUR, label="abnormal (ground truth)"))
     place = blended_transform_factory(axes.transData, axes.transAxes)
     axes.plot(strip.frames, [1.035] * len(strip.frames), "v", ms=3, color="#444444", transform=place, clip_on=False)
@@ -140,13 +140,11 @@ def _abnormal_spans(labels: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _auc(own: pd.DataFrame) -> str:
-    """The clip's AUC in percent; in words where the clip has a single class or no labels."""
+    """The clip's AUC in percent; there is none where all its frames are normal, or abnormal, or of unknown label."""
     labels = own["label"].to_numpy()
-    if labels[0] == UNKNOWN:
-        return "unknown (no labels)"
     if len(np.unique(labels)) < 2:
-        return f"undefined (all {'abnormal' if labels[0] else 'normal'})"
-    return f"{100 * roc_auc_score(labels, own['smoothed'].to_numpy()):.1f}"
+        return "no AUC"
+    return f"AUC {100 * roc_auc_score(labels, own['smoothed'].to_numpy()):.1f}"
 
 
 def spread_frames(length: int, count: int = STRIP_FRAMES) -> Sequence[int]:

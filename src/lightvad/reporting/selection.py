@@ -46,7 +46,7 @@ def runs_of(entry: Table | Figure, *, datasets: tuple[str, ...], budget: str, se
 
     Score curves and anomaly maps show one model each: the first seed.
     """
-    if isinstance(entry, Figure) and entry.kind != "speed_accuracy":
+    if isinstance(entry, Figure) and entry.kind in ("score_curves", "anomaly_maps"):
         seeds = seeds[:1]
     runs = (run_of(row, d, budget, seed) for d in datasets for row in entry.rows for seed in seeds)
     return list(dict.fromkeys(runs))
@@ -84,7 +84,7 @@ def figure_inputs(figure: Figure, *, datasets: tuple[str, ...], budget: str, see
     """Every file that a figure reads, relative to the project's root; `checksums.json` stands for frames and masks."""
     runs = runs_of(figure, datasets=datasets, budget=budget, seeds=seeds)
     timed = timed_runs(figure, datasets=datasets, budget=budget, seeds=seeds)
-    if figure.kind == "speed_accuracy":
+    if figure.kind in ("speed_accuracy", "sweep"):
         reported = reported_files(figure.reported) if figure.reported else []
         return [
             *reported,

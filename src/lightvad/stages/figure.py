@@ -12,7 +12,7 @@ from lightvad.config import Experiment, Figure
 from lightvad.errors import LightvadError
 from lightvad.layout import clips_folder, figures_folder
 from lightvad.project import Project
-from lightvad.reporting import anomaly_maps, score_curves, speed_accuracy
+from lightvad.reporting import anomaly_maps, score_curves, speed_accuracy, sweep
 from lightvad.reporting.captions import data_note, titles_of
 from lightvad.reporting.selection import Shown, figure_inputs
 from lightvad.reporting.shown_frames import clips_shown, frame_strip
@@ -66,6 +66,9 @@ def _drawn(shown: Shown, figure: Figure, number: str) -> tuple[Canvas, Rows, Seq
     if figure.kind == "speed_accuracy":
         points = speed_accuracy.points_of(shown, figure)
         return speed_accuracy.draw(points, titles, notes), speed_accuracy.rows_of(points), speed_accuracy.COLUMNS
+    if figure.kind == "sweep":
+        swept = sweep.points_of(shown, figure)
+        return sweep.draw(swept, figure, titles, notes), sweep.rows_of(swept), sweep.COLUMNS
     stores = {name: ClipStore(shown.root / clips_folder(name)) for name in shown.datasets}
     clips = {name: clips_shown(shown, figure, number, name, store) for name, store in stores.items()}
     if figure.kind == "score_curves":

@@ -18,7 +18,7 @@ def run(project: Project, *, datasets: tuple[str, ...], budget: str, seeds: tupl
         LightvadError: a table, a figure or a run's document is missing.
     """
     names = sorted(path.stem for path in (project.root / "config" / "experiments").glob("*.yaml"))
-    experiments = [project.experiment(name) for name in names]
+    experiments = [project.experiment(name).main_part for name in names]
     with recorded_result(
         project,
         "report",

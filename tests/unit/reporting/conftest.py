@@ -15,6 +15,7 @@ from lightvad.artifacts.documents import write_json, write_sealed
 from lightvad.artifacts.tables import FRAME_SCORES, INDEX, write_table
 from lightvad.layout import Run, clips_folder
 from lightvad.project import Project
+from lightvad.reporting.selection import report_runs
 from lightvad.video.clips import Clip, index_of, prepared_files, write_zip_clip
 
 BUDGET = "quick"
@@ -104,6 +105,15 @@ def write_run(root: Path, run: Run) -> None:
                 grid[t, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2] += quality
             writer.write(name, 16, grid.shape, [grid])
     write_table(folder / "frame_scores.parquet", pd.concat(tables), FRAME_SCORES)
+    write_numbers(root, run, quality)
+    if run.method == "fast_aed":
+        write_json(folder / "speed.json", speed_of(run.variant))
+        write_json(folder / "complexity.json", complexity_of())
+
+
+def write_numbers(root: Path, run: Run, quality: float) -> None:
+    """Metrics and record of one run: all that most tables read."""
+    folder = root / run.folder
     write_json(folder / "metrics.json", metrics_of(run, quality))
     stage = {
         "config_digest": "c" * 64,
@@ -116,9 +126,6 @@ def write_run(root: Path, run: Run) -> None:
     write_sealed(
         folder / "record.json", {"stages": {"train": stage, "score": stage, "evaluate": stage | {"device": "-"}}}
     )
-    if run.method == "fast_aed":
-        write_json(folder / "speed.json", speed_of(run.variant))
-        write_json(folder / "complexity.json", complexity_of())
 
 
 def metrics_of(run: Run, quality: float) -> dict[str, object]:
@@ -184,7 +191,11 @@ def write_project(
         for method, variant in RUNS:
             for seed in seeds:
                 write_run(root, Run(dataset, BUDGET, method, variant, seed))
-    return Project(root)
+    project = Project(root)
+    shown = report_runs([project.experiment("fast_aed")], datasets=datasets, budget=BUDGET, seeds=seeds)
+    for position, run in enumerate(run for run in shown if (run.method, run.variant) not in RUNS):
+        write_numbers(root, run, 0.6 + 0.005 * (position % 40))
+    return project
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from lightvad.artifacts.arrays import Maps
 from lightvad.artifacts.digests import sha256_of
-from lightvad.artifacts.documents import read_csv, write_json
+from lightvad.artifacts.documents import read_csv, read_json, write_json
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder, figures_folder
 from lightvad.project import Project
@@ -32,7 +32,7 @@ def drawn(project: Project, number: str, datasets: tuple[str, ...], seeds: tuple
     return project.root / figures_folder(datasets, BUDGET, "fast_aed") / f"figure{number}.csv"
 
 
-@pytest.mark.parametrize("number", ["2", "4", "10"])
+@pytest.mark.parametrize("number", ["2", "4", "8", "9", "10"])
 def test_every_figure_is_drawn_and_its_bytes_repeat(made_up: Project, number: str) -> None:
     path = drawn(made_up, number, ("plaza",))
     files = [path, path.with_suffix(".png"), path.with_suffix(".pdf")]
@@ -158,3 +158,16 @@ def test_a_lost_mask_is_an_error_and_no_frame_without_ground_truth(made_up: Proj
     (store.root / "masks" / "test_01.npz").unlink()
     with pytest.raises(LightvadError, match=r"masks/test_01\.npz: missing or unreadable"):
         frame_strip(ClipStore(store.root), "test_01", [0])
+
+
+def test_a_sweep_has_a_point_for_every_row_under_both_protocols(made_up: Project) -> None:
+    lines = read_csv(drawn(made_up, "8", ("plaza", "ped2")))
+    values = [f"{k / 20:g}" for k in range(11)]
+    for dataset in ("plaza", "ped2"):
+        for protocol in ("fast_aed", "plain"):
+            own = [line for line in lines if (line["dataset"], line["protocol"]) == (dataset, protocol)]
+            assert [line["value"] for line in own] == values
+            for line in own:
+                run = Run(dataset, BUDGET, *line["rebuilt_as"].split("/"), 0)
+                metrics = read_json(made_up.root / run.folder / "metrics.json")
+                assert float(line["micro_auc"]) == pytest.approx(100 * metrics["protocols"][protocol]["micro_auc"])

@@ -1,5 +1,7 @@
 """The papers' numbers: joined across the papers' numbering, and never written."""
 
+from pathlib import Path
+
 import pytest
 
 from lightvad.errors import LightvadError
@@ -43,3 +45,20 @@ def test_match_without_a_row_is_one_line(made_up: Project) -> None:
     with pytest.raises(LightvadError, match=r"fast_aed_table7\.csv: no row with adversarial_distillation=2") as error:
         reported_table(made_up.root, table.model_copy(update={"rows": (row,)}))
     assert "\n" not in str(error.value)
+
+
+def test_every_row_of_the_ablations_is_rebuilt_by_one_run(repository: Path) -> None:
+    experiment = Project(repository).experiment("fast_aed")
+    for number in ("2", "3", "4", "5", "6", "8"):
+        table = experiment.tables[number]
+        reported = reported_table(repository, table)
+        assert sorted(reported.matches) == sorted(reported.identities), number
+        assert len({row.variant for row in table.rows}) == len(table.rows), number
+
+
+def test_tables_with_a_column_for_each_metric_are_of_one_dataset(repository: Path) -> None:
+    table = Project(repository).experiment("fast_aed").tables["5"]
+    values = reported_table(repository, table).values
+    assert len(values) == 14
+    assert values[("1", "1", "0"), "Avenue", "micro_auc"] == 85.0
+    assert values[("1", "0", "0"), "Avenue", "macro_auc"] == 73.2
