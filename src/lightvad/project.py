@@ -117,8 +117,10 @@ class Project:
         """config/experiments/NAME.yaml."""
         return self._load(Experiment, "experiments", name)
 
-    def method_settings(self, model: type[Model], *, method: str, variant: str, dataset: str, budget: str) -> Model:
-        """The settings of one run: method, dataset, budget, budget on this dataset, variant, overrides; checked.
+    def method_settings(
+        self, model: type[Model], *, method: str, variant: str, dataset: str | None, budget: str
+    ) -> Model:
+        """The settings of one run: method, dataset (None: without data), budget, variant, overrides; checked.
 
         Raises:
             LightvadError: no such variant, an unknown key or an impossible value in any layer.
@@ -127,14 +129,13 @@ class Project:
         if variant not in spec.variants:
             message = f"config/methods/{method}.yaml: no variant {variant!r}; it has {', '.join(sorted(spec.variants))}"
             raise LightvadError(message)
+        of_dataset = {} if dataset is None else self.dataset(dataset).methods
+        on_dataset = {} if dataset is None else spending.datasets.get(dataset, {})
         layers = [
             (f"config/methods/{method}.yaml: settings", spec.settings),
-            (f"config/datasets/{dataset}.yaml: methods.{method}", self.dataset(dataset).methods.get(method, {})),
+            (f"config/datasets/{dataset}.yaml: methods.{method}", of_dataset.get(method, {})),
             (f"config/budgets/{budget}.yaml: methods.{method}", spending.methods.get(method, {})),
-            (
-                f"config/budgets/{budget}.yaml: datasets.{dataset}.{method}",
-                spending.datasets.get(dataset, {}).get(method, {}),
-            ),
+            (f"config/budgets/{budget}.yaml: datasets.{dataset}.{method}", on_dataset.get(method, {})),
             (f"config/methods/{method}.yaml: variants.{variant}.settings", spec.variants[variant].settings),
             (f"--set methods.{method}.settings", self._overrides("methods", method).get("settings", {})),
         ]

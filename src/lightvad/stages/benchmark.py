@@ -122,7 +122,7 @@ def run_without_data(
     machine.apply()
     benchmark = project.budget(budget).benchmark
     settings = project.method_settings(
-        settings_model(method), method=method, variant=variant, dataset="(none)", budget=budget
+        settings_model(method), method=method, variant=variant, dataset=None, budget=budget
     )
     detector = None
     if needs_boxes(project, method):

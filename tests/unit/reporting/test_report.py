@@ -17,7 +17,7 @@ CHOICE = {"datasets": ("ped2",), "budget": BUDGET, "seeds": (0, 1)}
 
 @pytest.fixture(scope="module")
 def page(made_up: Project) -> str:
-    experiment = made_up.experiment("fast_aed")
+    experiment = made_up.experiment("fast_aed").main_part
     for number in experiment.tables:
         table.run(made_up, paper="fast_aed", number=number, root=made_up.root, **CHOICE)
     for number in experiment.figures:
