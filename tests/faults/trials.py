@@ -42,10 +42,14 @@ Trial = Callable[[FaultyProject, random.Random, float], Outcome]
 """From the project, the trial's own random numbers, and the seconds that an undisturbed run takes."""
 
 
+LONGEST_LIFE = 45.0
+"""Seconds after which a run is killed at the latest, while that lets stages end."""
+
+
 def kills(project: FaultyProject, draw: random.Random, seconds: float) -> Outcome:
     """One life of a project, from nothing to the table: started, killed at random, started again, until done."""
     project.wipe()
-    return killed_until_done(project, draw, seconds / 3)
+    return killed_until_done(project, draw, min(seconds / 3, LONGEST_LIFE))
 
 
 def killed_until_done(project: FaultyProject, draw: random.Random, longest: float, most: int | None = None) -> Outcome:
