@@ -25,12 +25,7 @@ def locked(path: Path, *, what: str) -> Iterator[None]:
     Raises:
         LightvadError: another process holds the lock, or the file system has none.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        message = f"{path}: cannot be written ({error.strerror}); free space or change the folder's permissions"
-        raise LightvadError(message) from error
+    handle = _opened(path)
     try:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -60,12 +55,7 @@ def alive(path: Path) -> int | None:
     Raises:
         LightvadError: the folder cannot be written, or the file system has no locks.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        message = f"{path}: cannot be written ({error.strerror}); free space or change the folder's permissions"
-        raise LightvadError(message) from error
+    handle = _opened(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -76,6 +66,15 @@ def alive(path: Path) -> int | None:
         message = f"{path}: cannot be locked ({error.strerror}); work on a file system that has locks"
         raise LightvadError(message) from error
     return handle
+
+
+def _opened(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        message = f"{path}: cannot be written ({error.strerror}); free space or change the folder's permissions"
+        raise LightvadError(message) from error
 
 
 def _reason(error: OSError, path: Path, handle: int, what: str) -> str:

@@ -48,6 +48,11 @@ def contents(files: Sequence[Path], pattern: re.Pattern[str], *, raw: Path, root
         yield items
 
 
+def by_group(items: Sequence[Item], pattern: re.Pattern[str]) -> dict[str, dict[str, Item]]:
+    """For every named group of `pattern` the items in which it found something, by what it found."""
+    return {group: {item.found[group]: item for item in items if item.found[group]} for group in pattern.groupindex}
+
+
 def _items(files: Sequence[Path], pattern: re.Pattern[str], raw: Path, scratch: Path) -> Iterator[Item]:
     for number, path in enumerate(files):
         if path.suffix not in ARCHIVES:

@@ -20,7 +20,7 @@ from lightvad.artifacts.arrays import write_masks
 from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, write_table
 from lightvad.config import Dataset
 from lightvad.datasets.clips import check_clips, clear, store_video
-from lightvad.datasets.contents import Item, contents
+from lightvad.datasets.contents import Item, by_group, contents
 from lightvad.datasets.fetching import fetched_files
 from lightvad.datasets.labels import check_masks, labels_from_ranges, labels_table
 from lightvad.datasets.tracks import numbered
@@ -59,7 +59,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
     _, files = fetched_files(dataset, raw)
     clear(root)
     with contents(files, MEMBER, raw=raw, root=root) as items:
-        named = {group: {item.found[group]: item for item in items if item.found[group]} for group in MEMBER.groupindex}
+        named = by_group(items, MEMBER)
         annotations: dict[str, dict[int, Item]] = defaultdict(dict)
         for item in items:
             if item.found["annotated"]:

@@ -134,9 +134,7 @@ def test_undefined_auc_and_absent_regions_leave_no_number(own_project: Project) 
 
 
 def test_unknown_table_is_one_line(made_up: Project) -> None:
-    with pytest.raises(
-        LightvadError, match=r"fast_aed.yaml: no table 99; it has 1, 2, 3, 4, 5, 6, 7, 8"
-    ):
+    with pytest.raises(LightvadError, match=r"fast_aed.yaml: no table 99; it has 1, 2, 3, 4, 5, 6, 7, 8"):
         written(made_up, "99", ("plaza",))
 
 
