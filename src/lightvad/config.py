@@ -288,6 +288,7 @@ class Table(Settings):
         description="the dataset of a CSV that has a column per metric and none for the dataset",
     )
     main: bool = Field(True, description="built by the default target; false: a target of its own")
+    reference: Name | None = Field(None, description="variant that the other rows are compared with, clip by clip")
     note: str = Field("", description="what a reader must know of the paper's table")
     rows: tuple[TableRow, ...] = Field(min_length=1)
 

@@ -111,6 +111,44 @@ def evaluate_protocol(
     return result | ({"undefined": undefined} if undefined else {})
 
 
+def micro_difference(
+    first: pd.DataFrame, second: pd.DataFrame, *, smoothing: Smoothing, fps: float, bootstrap: int, seed: int
+) -> tuple[float, float, float] | None:
+    """Plain micro AUC of one run minus that of another: the difference and the ends of its 95% interval.
+
+    Paired: both are resampled with the same draws of clips, which are the larger part of the noise.
+
+    Args:
+        first: table FRAME_SCORES with known labels.
+        second: the same clips and labels.
+        smoothing: the dataset's kernels.
+        fps: frames a second.
+        bootstrap: resamples of the clips, at least 1.
+        seed: of the resampling.
+
+    Returns:
+        In [-1, 1]; None where there are no labels, all frames have the same one, or there is a single clip.
+
+    Raises:
+        LightvadError: the two are of other clips or labels.
+    """
+    if first.empty:
+        return None
+    rules = rules_of("plain", smoothing, fps)
+    runs = [[smoothed_clip(clip, rules) for clip in clips_of(scores)] for scores in (first, second)]
+    same = [(clip.name, clip.labels.tolist()) for clip in runs[0]] == [(c.name, c.labels.tolist()) for c in runs[1]]
+    if not same:
+        message = "frame scores of two runs are not of the same clips and labels; score both again"
+        raise LightvadError(message)
+    whole = [micro_auc(clips) for clips in runs]
+    count = len(runs[0])
+    if whole[0] is None or whole[1] is None or count < 2:
+        return None
+    times = _resamples(count, bootstrap, seed)
+    found = _interval(_resampled_micro(runs[0], times) - _resampled_micro(runs[1], times))
+    return None if found is None else (whole[0] - whole[1], found[0], found[1])
+
+
 def clips_of(scores: pd.DataFrame) -> list[ClipScores]:
     """The clips of a table FRAME_SCORES, by name, each in the order of its frames.
 
@@ -181,12 +219,17 @@ def _intervals(clips: list[ClipScores], per_clip: np.ndarray, bootstrap: int, se
     """95% percentile intervals over resamples of the clips; resamples with an undefined AUC are left out."""
     if bootstrap == 0 or len(clips) < 2:
         return {"micro_auc_ci95": None, "macro_auc_ci95": None}
-    draws = np.random.default_rng(seed).integers(len(clips), size=(bootstrap, len(clips)))
-    times = np.apply_along_axis(np.bincount, 1, draws, minlength=len(clips)).astype(np.float64)
+    times = _resamples(len(clips), bootstrap, seed)
     defined = ~np.isnan(per_clip)
     weight = times[:, defined].sum(1)
     macro = times[:, defined] @ per_clip[defined] / np.where(weight > 0, weight, np.nan)
     return {"micro_auc_ci95": _interval(_resampled_micro(clips, times)), "macro_auc_ci95": _interval(macro)}
+
+
+def _resamples(clips: int, bootstrap: int, seed: int) -> np.ndarray:
+    """How often each clip is drawn in each resample: float64 (B, C), rows of sum C."""
+    draws = np.random.default_rng(seed).integers(clips, size=(bootstrap, clips))
+    return np.apply_along_axis(np.bincount, 1, draws, minlength=clips).astype(np.float64)
 
 
 def _resampled_micro(clips: list[ClipScores], times: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lightvad.artifacts.tables import INDEX, read_table
 from lightvad.config import Figure, Table, TableRow
 from lightvad.layout import clips_folder
+from lightvad.reporting.paired import difference_sentences
 from lightvad.reporting.selection import Shown, timed_row
 from lightvad.reporting.speed_factors import factor_sentences, timings
 
@@ -99,6 +100,7 @@ def table_caption(shown: Shown, table: Table) -> list[str]:
         seed_sentence(shown),
         *protocol_sentences(shown, table.rows),
         *(absent_sentences(shown, "the literature's rows are") if table.literature else []),
+        *difference_sentences(shown, table),
         *([table.note.strip()] if table.note else []),
         *beyond_sentences(table.rows),
         *speed_sentences(shown, table.rows),
@@ -119,6 +121,13 @@ def figure_caption(shown: Shown, figure: Figure) -> list[str]:
             "From top to bottom: the frame with the ground truth's outline, then each method's anomaly map "
             "(brightest: the method's largest value in these clips).",
             *data,
+        ]
+    if figure.kind == "sweep":
+        return [
+            f"Micro AUC under {figure.protocol} (the paper's protocol) and under plain; dotted: the first value.",
+            *data_sentences(shown),
+            seed_sentence(shown),
+            *([figure.note.strip()] if figure.note else []),
         ]
     reported = figure.reported is not None and len(shown.absent()) < len(shown.datasets)
     hollow = f"Hollow: reported by the papers, on an {figure.reported.device}." if figure.reported else ""

@@ -77,7 +77,13 @@ def table_inputs(table: Table, *, datasets: tuple[str, ...], budget: str, seeds:
         *_indices(datasets),
         *(run.folder / name for run in runs for name in ("metrics.json", "record.json")),
         *(run.folder / "speed.json" for run in timed),
+        *(run.folder / "frame_scores.parquet" for run in _compared(table, datasets, budget, seeds)),
     ]
+
+
+def _compared(table: Table, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Run]:
+    """The runs whose frame scores are compared with the reference's."""
+    return [] if table.reference is None else runs_of(table, datasets=datasets, budget=budget, seeds=seeds[:1])
 
 
 def figure_inputs(figure: Figure, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Path]:

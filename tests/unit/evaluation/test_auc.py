@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from lightvad.config import Kernel, Protocol, Smoothing
 from lightvad.errors import LightvadError
-from lightvad.evaluation.auc import ClipScores, _resampled_micro, clips_of, evaluate_protocol
+from lightvad.evaluation.auc import ClipScores, _resampled_micro, clips_of, evaluate_protocol, micro_difference
 
 UNSMOOTHED = Smoothing(plain_seconds=1e-3, ssmtl=Kernel(taps=1, sigma=1))
 """Kernels of one tap: what is left is each protocol's own rules."""
@@ -161,3 +161,58 @@ def test_a_thousand_resamples_of_a_dataset(name: Protocol) -> None:
     result = evaluated(name, random_scores(clips=12, length=180), bootstrap=1000)
     assert "undefined" not in result
     json.dumps(result, allow_nan=False)
+
+
+def difference(first: pd.DataFrame, second: pd.DataFrame) -> tuple[float, float, float] | None:
+    return micro_difference(first, second, smoothing=UNSMOOTHED, fps=10.0, bootstrap=200, seed=0)
+
+
+def test_a_run_does_not_differ_from_itself() -> None:
+    assert difference(random_scores(), random_scores()) == (0, 0, 0)
+
+
+def test_the_difference_is_that_of_both_aucs_and_changes_its_sign_with_their_order() -> None:
+    good, bad = random_scores(seed=1), random_scores(seed=1)
+    bad["score"] = bad["score"] - 0.2 * bad["label"]
+    found, other = difference(good, bad), difference(bad, good)
+    assert found is not None
+    assert other is not None
+    aucs = [roc_auc_score(scores["label"], scores["score"]) for scores in (good, bad)]
+    assert found[0] == pytest.approx(aucs[0] - aucs[1])
+    assert 0 < found[1] <= found[0] <= found[2]
+    assert other == pytest.approx((-found[0], -found[2], -found[1]))
+
+
+def test_paired_draws_are_narrower_than_two_of_their_own() -> None:
+    """Clips of unlike difficulty move both runs together: the interval of the difference sees none of that."""
+    good = random_scores(clips=8, seed=2)
+    good["score"] += good["clip"].str[-1].astype(int) * (1 - 2 * good["label"]) * 0.05
+    bad = good.assign(score=good["score"] - 0.02 * good["label"])
+    found = difference(good, bad)
+    assert found is not None
+    alone = evaluated("plain", good, smoothing=UNSMOOTHED, bootstrap=200)["micro_auc_ci95"]
+    assert found[2] - found[1] < (alone[1] - alone[0]) / 3
+
+
+def test_without_two_clips_or_two_classes_there_is_no_difference() -> None:
+    scores = random_scores()
+    assert difference(scores.assign(label=0), scores.assign(label=0)) is None
+    single = scores[scores["clip"] == "Test000"]
+    assert difference(single, single) is None
+    assert difference(scores[:0], scores[:0]) is None
+
+
+def test_runs_of_other_clips_are_not_compared() -> None:
+    with pytest.raises(LightvadError, match="not of the same clips"):
+        difference(random_scores(), random_scores(clips=5))
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_clips_of_unknown_labels_are_left_out(name: Protocol) -> None:
+    scores = random_scores()
+    unknown = scores.assign(label=scores["label"].where(scores["clip"] != "Test003", -1))
+    assert evaluated(name, unknown) == evaluated(name, scores[scores["clip"] != "Test003"])
+    nothing = evaluated(name, scores.assign(label=-1))
+    assert nothing["micro_auc"] is None
+    assert nothing["n_clips"] == 0
+    assert set(nothing["undefined"].values()) == {"no clip has labels"}

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,27 @@ def test_a_table_without_its_caption_is_not_shown(own_project: Project) -> None:
     path.with_suffix(".md").unlink()
     with pytest.raises(LightvadError, match=r"table7\.md: missing or unreadable .*; run the stage that writes it"):
         stage.show(path)
+
+
+@pytest.mark.parametrize("number", ["2", "3", "4", "5", "6", "8"])
+def test_ablations_are_compared_with_their_reference_clip_by_clip(made_up: Project, number: str) -> None:
+    table = made_up.experiment("fast_aed").tables[number]
+    path = written(made_up, number, ("plaza",))
+    labels = {row.variant: row.label for row in table.rows}
+    told = [line for line in path.with_suffix(".md").read_text().splitlines() if line.startswith("- Against ")]
+    assert len(told) == 1
+    assert told[0].startswith(f"- Against {labels[str(table.reference)]} on plaza (plain micro AUC, paired")
+    compared = [re.split(r" [+-]", part)[0] for part in told[0].split("): ", 1)[1].split("; ")]
+    assert compared == [label for variant, label in labels.items() if variant != table.reference]
+    values = re.findall(r"([+-][0-9.]+) \[([+-][0-9.]+), ([+-][0-9.]+)\]( \(inside the noise\))?", told[0])
+    assert len(values) == len(labels) - 1
+    for value, low, high, noise in values:
+        assert float(low) <= float(value) <= float(high)
+        if float(low) * float(high) != 0:
+            assert bool(noise) == (float(low) < 0 < float(high))
+
+
+def test_a_reference_that_is_no_row_is_one_line(made_up: Project) -> None:
+    project = Project(made_up.root, ("experiments.fast_aed.tables.4.reference=pasted",))
+    with pytest.raises(LightvadError, match=r"reference 'pasted' is no row's variant; the rows have t1_kd_frames1"):
+        written(project, "4", ("plaza",))
