@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from lightvad.artifacts.tables import INDEX, read_table
 from lightvad.config import Figure, Table, TableRow
 from lightvad.layout import clips_folder
-from lightvad.reporting.paired import difference_sentences
 from lightvad.reporting.selection import Shown, timed_row
 from lightvad.reporting.speed_factors import factor_sentences, timings
 
@@ -100,7 +99,6 @@ def table_caption(shown: Shown, table: Table) -> list[str]:
         seed_sentence(shown),
         *protocol_sentences(shown, table.rows),
         *(absent_sentences(shown, "the literature's rows are") if table.literature else []),
-        *difference_sentences(shown, table),
         *([table.note.strip()] if table.note else []),
         *beyond_sentences(table.rows),
         *speed_sentences(shown, table.rows),

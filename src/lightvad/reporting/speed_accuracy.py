@@ -12,13 +12,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from lightvad.config import Figure
-from lightvad.errors import LightvadError
 from lightvad.reporting.label_placement import Label, place_labels
 from lightvad.reporting.reported import reported_points
 from lightvad.reporting.results import measurement
 from lightvad.reporting.selection import Shown
 from lightvad.reporting.speed_factors import timings
-from lightvad.reporting.style import COLUMN_INCHES, REPORTED_COLOUR, colour_of, titled
+from lightvad.reporting.style import COLUMN_INCHES, REPORTED_COLOUR, colour_of, titled, without_auc
 
 MARKERS = {"model": "o", "end_to_end": "s"}
 PANEL_INCHES = 3.2
@@ -53,8 +52,10 @@ class SpeedPoint:
 def points_of(shown: Shown, figure: Figure) -> list[SpeedPoint]:
     """All points of the figure: the papers' (if they have the dataset), then those measured here, model and end to end.
 
+    A dataset without labels, or whose frames all have the same, has no AUC and so no measured points.
+
     Raises:
-        LightvadError: a run's document is missing, or an AUC is undefined.
+        LightvadError: a run's document is missing.
     """
     points: list[SpeedPoint] = []
     for dataset in shown.datasets:
@@ -70,10 +71,7 @@ def points_of(shown: Shown, figure: Figure) -> list[SpeedPoint]:
             own = measurement(shown.root, runs, metric="micro_auc", protocol=row.protocol)
             plain = measurement(shown.root, runs, metric="micro_auc", protocol="plain")
             if own is None or plain is None:
-                message = (
-                    f"{runs[0].folder / 'metrics.json'}: micro AUC is undefined (one class only); check the labels"
-                )
-                raise LightvadError(message)
+                continue
             low, high = plain.interval or ("", "")
             for timing in found:
                 if timing.label == row.label:
@@ -121,6 +119,9 @@ def draw(points: Sequence[SpeedPoint], titles: Mapping[str, str], notes: Mapping
 def _panel(axes: Axes, points: Sequence[SpeedPoint]) -> None:
     reported = [point for point in points if point.source == REPORTED]
     measured = [point for point in points if point.source == MEASURED]
+    if not measured:
+        without_auc(axes)
+        return
     colours = {label: colour_of(i) for i, label in enumerate(dict.fromkeys(point.label for point in measured))}
     axes.set_xscale("log")
     _limits(axes, points)

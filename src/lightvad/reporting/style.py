@@ -7,6 +7,7 @@ from textwrap import shorten
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from lightvad.artifacts.atomic import atomic_path
@@ -56,6 +57,13 @@ def titled(canvas: Canvas, title: str, note: str, *, x: float, y: float) -> None
     canvas.text(x, y, title, va="top", fontsize=8, fontweight="bold")
     step = 0.155 / canvas.get_figheight()
     canvas.text(x, y - step, shorten(note, NOTE_LETTERS), va="top", fontsize=6.5, color="#444444")
+
+
+def without_auc(axes: Axes) -> None:
+    """Say in place of a plot that there is no accuracy to show."""
+    axes.set_axis_off()
+    words = "no AUC: the test clips have no labels, or all their frames the same"
+    axes.text(0.5, 0.5, words, ha="center", va="center", fontsize=7.5, transform=axes.transAxes)
 
 
 def write_figure(canvas: Canvas, paths: Sequence[Path]) -> None:

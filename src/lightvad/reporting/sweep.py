@@ -11,7 +11,7 @@ from lightvad.config import Figure
 from lightvad.errors import LightvadError
 from lightvad.reporting.results import measurement
 from lightvad.reporting.selection import Shown
-from lightvad.reporting.style import COLUMN_INCHES, REPORTED_COLOUR, colour_of, titled
+from lightvad.reporting.style import COLUMN_INCHES, REPORTED_COLOUR, colour_of, titled, without_auc
 
 METRIC = "micro_auc"
 PANEL_INCHES = 2.6
@@ -38,8 +38,10 @@ COLUMNS = tuple(field.name for field in fields(SweepPoint))
 def points_of(shown: Shown, figure: Figure) -> list[SweepPoint]:
     """The points of every dataset, under the paper's protocol and under `plain`, in the order of the rows.
 
+    A dataset without labels, or whose frames all have the same, has none.
+
     Raises:
-        LightvadError: a row's label is no number, a run's document is missing, or an AUC is undefined.
+        LightvadError: a row's label is no number, or a run's document is missing.
     """
     points = []
     for dataset in shown.datasets:
@@ -48,8 +50,7 @@ def points_of(shown: Shown, figure: Figure) -> list[SweepPoint]:
             for protocol in dict.fromkeys((figure.protocol, PLAIN)):
                 found = measurement(shown.root, runs, metric=METRIC, protocol=protocol)
                 if found is None:
-                    message = f"{runs[0].folder}: no micro AUC under {protocol}; leave out the dataset {dataset}"
-                    raise LightvadError(message)
+                    continue
                 seeds = " ".join(str(run.seed) for run in runs)
                 name = f"{row.method}/{row.variant}"
                 value = _number(row.label, shown)
@@ -86,6 +87,9 @@ def draw(points: Sequence[SweepPoint], figure: Figure, titles: Mapping[str, str]
 
 
 def _draw_panel(axes: Axes, points: Sequence[SweepPoint], figure: Figure) -> None:
+    if not points:
+        without_auc(axes)
+        return
     for position, protocol in enumerate(dict.fromkeys(point.protocol for point in points)):
         own = [point for point in points if point.protocol == protocol]
         colour = colour_of(position) if protocol != PLAIN else REPORTED_COLOUR

@@ -14,6 +14,7 @@ from lightvad.reporting.selection import Shown, table_inputs
 from lightvad.reporting.tables import blocks_of, columns_of, lines_of
 from lightvad.reporting.typesetting import latex, markdown, print_blocks
 from lightvad.resolution import table_slice
+from lightvad.stages.comparison import difference_sentences
 from lightvad.stages.recording import options_of, recorded_result
 
 
@@ -47,7 +48,7 @@ def run(
         root=root,
     ):
         shown = Shown(project, experiment, datasets, budget, seeds, root)
-        lines, caption = lines_of(shown, table), table_caption(shown, table)
+        lines, caption = lines_of(shown, table), [*table_caption(shown, table), *difference_sentences(shown, table)]
         blocks = blocks_of(lines, table, titles_of(shown))
         title = f"{paper}, Table {number}: {table.title}"
         write_csv(path, lines, columns_of(table))

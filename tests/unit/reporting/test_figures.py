@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from lightvad.artifacts.arrays import Maps
 from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.documents import read_csv, read_json, write_json
+from lightvad.artifacts.tables import FRAME_SCORES, read_table, write_table
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder, figures_folder
 from lightvad.project import Project
@@ -150,8 +151,8 @@ def test_labels_cover_neither_points_nor_each_other() -> None:
     assert not any(box.contains(*point) for box in boxes for point in points)
 
 
-def test_a_lost_mask_is_an_error_and_no_frame_without_ground_truth(made_up: Project) -> None:
-    store = ClipStore(made_up.root / clips_folder("plaza"))
+def test_a_lost_mask_is_an_error_and_no_frame_without_ground_truth(own_project: Project) -> None:
+    store = ClipStore(own_project.root / clips_folder("plaza"))
     assert frame_strip(store, "test_01", [0]).frames == [0]
     prepared = prepared_files(store.root)
     write_json(store.root / "checksums.json", {file.as_posix(): sha256_of(store.root / file) for file in prepared})
@@ -171,3 +172,18 @@ def test_a_sweep_has_a_point_for_every_row_under_both_protocols(made_up: Project
                 run = Run(dataset, BUDGET, *line["rebuilt_as"].split("/"), 0)
                 metrics = read_json(made_up.root / run.folder / "metrics.json")
                 assert float(line["micro_auc"]) == pytest.approx(100 * metrics["protocols"][protocol]["micro_auc"])
+
+
+@pytest.mark.parametrize("number", ["2", "4", "8", "10"])
+def test_without_labels_figures_are_drawn_and_no_auc_is_shown(own_project: Project, number: str) -> None:
+    nothing = dict.fromkeys(("micro_auc", "macro_auc", "micro_auc_ci95", "macro_auc_ci95"))
+    for path in (own_project.root / "results" / "runs" / "plaza").rglob("metrics.json"):
+        metrics = read_json(path)
+        metrics["protocols"] = {name: {**nothing, "n_clips": 0, "n_single_class": 0} for name in metrics["protocols"]}
+        write_json(path, metrics)
+        scores = path.with_name("frame_scores.parquet")
+        write_table(scores, read_table(scores, FRAME_SCORES).assign(label=-1), FRAME_SCORES)
+    path = drawn(own_project, number, ("plaza",))
+    assert min(cv2.imread(str(path.with_suffix(".png"))).shape[:2]) > 400
+    if number in ("2", "8"):
+        assert read_csv(path) == []
