@@ -42,7 +42,7 @@ Trial = Callable[[FaultyProject, random.Random, float], Outcome]
 """From the project, the trial's own random numbers, and the seconds that an undisturbed run takes."""
 
 
-LONGEST_LIFE = 45.0
+LONGEST_LIFE = 20.0
 """Seconds after which a run is killed at the latest, while that lets stages end."""
 
 
