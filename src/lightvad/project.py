@@ -4,14 +4,13 @@ A run's settings are merged in this order, later wins: the method's file, the da
 budget's, the budget's for the method on this dataset, the variant, `--set` on the command line.
 """
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -137,7 +136,7 @@ class Project:
             (f"config/budgets/{budget}.yaml: methods.{method}", spending.methods.get(method, {})),
             (f"config/budgets/{budget}.yaml: datasets.{dataset}.{method}", on_dataset.get(method, {})),
             (f"config/methods/{method}.yaml: variants.{variant}.settings", spec.variants[variant].settings),
-            (f"--set methods.{method}.settings", self._overrides("methods", method).get("settings", {})),
+            (f"--set methods.{method}.settings", self.overrides_of("methods", method).get("settings", {})),
         ]
         result: dict[str, Any] = {}
         settings = (
@@ -155,16 +154,13 @@ class Project:
         if "/" in name or not name:
             message = f"{where}: {name!r} cannot be a name; there are: {', '.join(self._known(kind)) or 'none'}"
             raise LightvadError(message)
-        content = merged(self._read(f"{kind}/{name}.yaml"), self._overrides(kind, name))
-        if isinstance(content.get("name"), str) and content["name"] != name:
-            message = f"{where}: name: {content['name']!r} is not the file's; write {name!r}"
-            raise LightvadError(message)
-        return parsed(model, content, where)
+        text = self._text(f"{kind}/{name}.yaml")
+        return cast(Model, _loaded(self, model, kind, name, text))
 
     def _known(self, kind: str) -> list[str]:
         return sorted(found.stem for found in (self.root / "config" / kind).glob("*.yaml"))
 
-    def _overrides(self, kind: str, name: str) -> dict[str, Any]:
+    def overrides_of(self, kind: str, name: str) -> dict[str, Any]:
         """What `--set` says about one file; every override is checked, whatever file it is about."""
         content: dict[str, Any] = {}
         for override in self.overrides:
@@ -193,28 +189,43 @@ class Project:
         return content
 
     def _read(self, name: str) -> Any:
+        return _content(name, self._text(name))
+
+    def _text(self, name: str) -> str:
         path = self.root / "config" / name
         try:
-            content = copy.deepcopy(_yaml(path.read_text("utf-8")))
+            return path.read_text("utf-8")
         except OSError as error:
             known = sorted(found.stem for found in path.parent.glob("*.yaml"))
             message = f"config/{name}: missing in {self.root}; there are: {', '.join(known) or 'none'}"
             raise LightvadError(message) from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
             message = f"config/{name}: not YAML ({' '.join(str(error).split())[:200]})"
             raise LightvadError(message) from error
-        if not isinstance(content or {}, Mapping):
-            message = (
-                f"config/{name}: holds a {type(content).__name__}, not keys with values; write `name: ...` and so on"
-            )
-            raise LightvadError(message)
-        return content or {}
 
 
-@lru_cache(maxsize=64)
-def _yaml(text: str) -> Any:
-    """What a file says; a plan asks for the same few files thousands of times."""
-    return yaml.load(text, _UniqueKeys)  # noqa: S506 - a safe loader
+@lru_cache(maxsize=256)
+def _loaded(project: Project, model: type[BaseModel], kind: str, name: str, text: str) -> BaseModel:
+    """The model of one file with what `--set` says about it; a plan asks for the same few thousands of times."""
+    where = f"config/{kind}/{name}.yaml"
+    content = merged(_content(f"{kind}/{name}.yaml", text), project.overrides_of(kind, name))
+    if isinstance(content.get("name"), str) and content["name"] != name:
+        message = f"{where}: name: {content['name']!r} is not the file's; write {name!r}"
+        raise LightvadError(message)
+    return parsed(model, content, where)
+
+
+def _content(name: str, text: str) -> Any:
+    """What a file under config/ says."""
+    try:
+        content = yaml.load(text, _UniqueKeys)  # noqa: S506 - a safe loader
+    except yaml.YAMLError as error:
+        message = f"config/{name}: not YAML ({' '.join(str(error).split())[:200]})"
+        raise LightvadError(message) from error
+    if not isinstance(content or {}, Mapping):
+        message = f"config/{name}: holds a {type(content).__name__}, not keys with values; write `name: ...` and so on"
+        raise LightvadError(message)
+    return content or {}
 
 
 def digest(content: Any) -> str:

@@ -31,7 +31,7 @@ for paper in PAPERS:
         name:
             f"{paper}_paper"
         input:
-            PLAN.paper(paper, datasets=DATASETS, budget=BUDGET, seeds=CONFIG.seeds),
+            paper_of(paper),
 
 
 # One target per figure: `snakemake --cores 8 fast_aed_figure4`.
@@ -42,11 +42,4 @@ for paper, experiment in PAPERS.items():
             name:
                 f"{paper}_figure{number}"
             input:
-                PLAN.target(
-                    "figures",
-                    paper=paper,
-                    number=number,
-                    datasets=DATASETS,
-                    budget=BUDGET,
-                    seeds=CONFIG.seeds,
-                ),
+                target_of("figures", paper, number),

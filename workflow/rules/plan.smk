@@ -98,6 +98,24 @@ def result_inputs_of(kind):
     )
 
 
+# Of the targets only the one that is asked for is worked out: there are dozens.
+def target_of(kind, paper, number):
+    return lambda wildcards: PLAN.target(
+        kind,
+        paper=paper,
+        number=number,
+        datasets=DATASETS,
+        budget=BUDGET,
+        seeds=CONFIG.seeds,
+    )
+
+
+def paper_of(paper):
+    return lambda wildcards: PLAN.paper(
+        paper, datasets=DATASETS, budget=BUDGET, seeds=CONFIG.seeds
+    )
+
+
 def result_digest_of(kind):
     return lambda wildcards: digest(
         table_slice(

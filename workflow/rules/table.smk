@@ -23,11 +23,4 @@ for paper, experiment in PAPERS.items():
             name:
                 f"{paper}_table{number}"
             input:
-                PLAN.target(
-                    "tables",
-                    paper=paper,
-                    number=number,
-                    datasets=DATASETS,
-                    budget=BUDGET,
-                    seeds=CONFIG.seeds,
-                ),
+                target_of("tables", paper, number),
