@@ -16,7 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lightvad.artifacts.digests import sha256_of
+from lightvad.artifacts.locks import locked
 from lightvad.artifacts.records import processor_name
+from lightvad.errors import LightvadError
 from tests.faults.project import FaultyProject, binaries_here, source_digest
 from tests.faults.trials import KINDS, TITLES, NotHereError, Outcome
 
@@ -29,6 +31,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Do what is not done yet; returns 1 if any trial was silent or unnamed."""
     options = parsed(arguments)
     work = options.work.resolve()
+    with locked(work / ".lock", what=str(work)):
+        return _tried(options, work)
+
+
+def _tried(options: argparse.Namespace, work: Path) -> int:
     project = FaultyProject(work / "project", work, options.bin.absolute(), cores=options.cores)
     project.end_left()
     seconds = undisturbed(project, options.experiment)
@@ -193,4 +200,7 @@ Trials are numbered and seeded: `python -m tests.faults --kind flip --trial 3` d
 
 if __name__ == "__main__":
     shutil.which("make") or sys.exit("make: not found")
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except LightvadError as error:  # another harness is at work in this folder
+        sys.exit(f"faults: {error}")
