@@ -305,13 +305,16 @@ def figure(
 def report(
     datasets: DatasetsOption,
     budget: BudgetOption,
+    paper: Annotated[
+        str | None, typer.Option(help="A paper, to show all of its tables and figures.", show_default="the main ones")
+    ] = None,
     seeds: SeedsOption = "0",
     root: RootOption = Path(),
     overrides: SetOption = None,
 ) -> None:
-    """Put every table and figure on one page.
+    """Put tables and figures on one page: those of the default target, or all of one paper.
 
-    Writes results/report/DATASETS/BUDGET/index.html, one file that needs no other.
+    Writes results/report/DATASETS/BUDGET/index.html (or PAPER.html), one file that needs no other.
     """
     from lightvad.stages import report as stage
 
@@ -321,6 +324,7 @@ def report(
         budget=budget,
         seeds=_seeds(seeds),
         root=root.resolve(),
+        paper=paper,
     )
 
 

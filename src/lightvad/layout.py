@@ -18,6 +18,8 @@ CHECKSUMS = "checksums.json"
 """In the folder of a dataset's clips: the sha256 of every prepared file."""
 GATHERED = "record.json"
 """In a run's folder: the records of its stages, gathered; an output of no stage's record."""
+INDEX_PAGE = "index"
+"""Name of the report's page that shows the main tables and figures of every paper."""
 PUBLISHED = Path("results/published")
 """Results that are in git: copies, which no stage writes."""
 
@@ -96,9 +98,9 @@ def figures_folder(datasets: tuple[str, ...], budget: str, paper: str) -> Path:
     return Path("results/figures", "+".join(datasets), budget, paper)
 
 
-def report_path(datasets: tuple[str, ...], budget: str) -> Path:
-    """The page that shows every table and figure."""
-    return Path("results/report", "+".join(datasets), budget, "index.html")
+def report_path(datasets: tuple[str, ...], budget: str, paper: str | None = None) -> Path:
+    """The page that shows the main tables and figures of every paper, or all those of one paper."""
+    return Path("results/report", "+".join(datasets), budget, f"{paper or INDEX_PAGE}.html")
 
 
 def record_path(folder: Path, name: str) -> Path:

@@ -181,7 +181,7 @@ class Plan:
         read = report_inputs(self.main_parts(), datasets=datasets, budget=budget, seeds=seeds)
         results = self.results(datasets=datasets, budget=budget)
         page = report_path(datasets, budget)
-        written = [*_with_records(results), str(page), str(record_path(page.parent, "report"))]
+        written = [*_with_records(results), str(page), str(record_path(page.parent, page.stem))]
         return [*written, *self.behind(read)]
 
     def behind(self, files: Iterable[Path]) -> list[str]:
@@ -243,7 +243,7 @@ class Plan:
         return [experiment.main_part for experiment in self.papers().values()]
 
     def paper(self, name: str, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
-        """The files of every table and figure of a paper, the others than the main ones too, and every file behind."""
+        """The files of every table and figure of a paper, its page of the report, and every file behind."""
         experiment = self.project.experiment(name)
         entries = [("tables", number) for number in experiment.tables]
         entries += [("figures", number) for number in experiment.figures]
@@ -252,17 +252,32 @@ class Plan:
             for kind, number in entries
             for file in self.target(kind, paper=name, number=number, datasets=datasets, budget=budget, seeds=seeds)
         ]
-        return list(dict.fromkeys(files))
+        page = report_path(datasets, budget, name)
+        read = report_inputs([experiment], datasets=datasets, budget=budget, seeds=seeds)
+        return list(dict.fromkeys([*files, str(page), str(record_path(page.parent, page.stem)), *self.behind(read)]))
 
     def report(self, *, datasets: tuple[str, ...], budget: str) -> str:
         """The report's page."""
         return str(report_path(datasets, budget))
 
-    def report_inputs(self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
-        """What the report's page reads: tables and figures, and the records of the runs behind them."""
-        read = report_inputs(self.main_parts(), datasets=datasets, budget=budget, seeds=seeds)
-        files = [*self.results(datasets=datasets, budget=budget), *(str(path) for path in read)]
-        templates = sorted(str(path) for path in (PACKAGE / "reporting" / "templates").glob("*.j2"))
+    def papers_shown(self, paper: str | None) -> tuple[str, ...]:
+        """The papers on a page of the report: the named one, or all."""
+        return tuple(self.papers()) if paper is None else (paper,)
+
+    def report_inputs(
+        self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...], paper: str | None = None
+    ) -> list[str]:
+        """What a page of the report reads: tables and figures, and the records of the runs behind them.
+
+        Args:
+            datasets: of the page.
+            budget: of the page.
+            seeds: of the page.
+            paper: whose tables and figures are all shown; None: the main ones of every paper.
+        """
+        shown = self.main_parts() if paper is None else [self.project.experiment(paper)]
+        files = [str(path) for path in report_inputs(shown, datasets=datasets, budget=budget, seeds=seeds)]
+        templates = sorted(str(path) for path in (PACKAGE / "reporting" / "templates").iterdir())
         return [*dict.fromkeys(files), *templates, *self.code("report")]
 
 

@@ -83,7 +83,7 @@ def test_a_target_asks_for_every_output_of_every_stage_behind_it(repository: Pat
     for file in (
         "data/raw/plaza/fetched.json", "data/raw/plaza/records/fetch-ultralytics.json",
         "data/clips/plaza/tracks.parquet", "results/boxes/plaza/records/detect-ultralytics.json",
-        "results/tables/plaza/smoke/fast_aed/records/table7.json", "results/report/plaza/smoke/records/report.json",
+        "results/tables/plaza/smoke/fast_aed/records/table7.json", "results/report/plaza/smoke/records/index.json",
     ):  # fmt: skip
         assert file in everything
 

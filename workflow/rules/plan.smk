@@ -9,7 +9,7 @@ from lightvad.artifacts.locks import alive
 from lightvad.config import Config
 from lightvad.project import Project, digest, parsed
 from lightvad.errors import LightvadError
-from lightvad.layout import Run
+from lightvad.layout import INDEX_PAGE, Run
 from lightvad.plan import Plan
 from lightvad.resolution import dataset_digest, report_slice, run_digest, table_slice
 
@@ -50,6 +50,7 @@ wildcard_constraints:
     datasets=r"[a-z0-9_.+-]+",
     paper=r"[a-z0-9_]+",
     number=r"\d+",
+    page=r"[a-z0-9_]+",
     backend=r"ultralytics|import|motion",
 
 

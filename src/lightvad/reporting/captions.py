@@ -59,7 +59,7 @@ def absent_sentences(shown: Shown, what: str) -> list[str]:
 def seed_sentence(shown: Shown) -> str:
     """Seeds and budget in words."""
     several = len(shown.seeds) > 1
-    mean = "; mean over seeds, the widest of their intervals (each range: Markdown, CSV)" if several else ""
+    mean = "; mean and standard deviation over seeds, the widest of their intervals" if several else ""
     return f"Budget {shown.budget}; seed{'s' if several else ''} {', '.join(map(str, shown.seeds))}{mean}."
 
 

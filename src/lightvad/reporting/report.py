@@ -1,23 +1,34 @@
 """The report page: one HTML file that shows every table and figure, and what each number was made from."""
 
-import base64
+import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 from lightvad.artifacts.documents import read_csv
+from lightvad.artifacts.records import SHORT
 from lightvad.config import Experiment, Figure, Table
 from lightvad.errors import LightvadError
-from lightvad.layout import GATHERED, Run, figures_folder, tables_folder
+from lightvad.layout import GATHERED, Run, clips_folder, figures_folder, tables_folder
 from lightvad.project import Project
 from lightvad.reporting.captions import data_note, figure_caption, speed_sentences, table_caption, titles_of
+from lightvad.reporting.interactive import Drawing, score_plots, speed_plots, webp
 from lightvad.reporting.results import document, finished, recorded
-from lightvad.reporting.selection import Shown, complexity_runs, report_runs, timed_row
+from lightvad.reporting.selection import Shown, complexity_runs, report_runs, runs_of, timed_row
 from lightvad.reporting.speed_factors import SCOPES, rate, speed_rows
 from lightvad.reporting.tables import Block, blocks_of, filled, folded
+from lightvad.video.clips import ClipStore
+
+PHOTOGRAPH, LOSSLESS = 88, 101
+"""Quality of the pictures' WebP: of anomaly maps over frames, and of drawn lines."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,7 @@ class TableView:
     """A table as the page shows it: each dataset's block with what all its measured rows share."""
 
     name: str
+    anchor: str
     title: str
     blocks: Sequence[tuple[Block, str]]
     caption: Sequence[str]
@@ -32,11 +44,14 @@ class TableView:
 
 @dataclass(frozen=True)
 class FigureView:
-    """A figure as the page shows it; `image` is its PNG in base64."""
+    """A figure as the page shows it; `image` is its picture (WebP in base64), `drawings` what stands in its place."""
 
     name: str
+    anchor: str
     title: str
     image: str
+    drawings: Sequence[Drawing]
+    runs: Sequence[Run]
     caption: Sequence[str]
     wide: bool
 
@@ -66,6 +81,11 @@ def page(
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2").render(
+        style=_embedded("report.css"),
+        script=_embedded("report.js"),
+        charts=_embedded("chart.umd.min.js"),
+        anchor=anchor_of,
+        several=len(datasets) > 1,
         datasets=[(title, name, data_note(shown[0], name)) for name, title in titles_of(shown[0]).items()],
         budget=project.budget(budget),
         seeds=", ".join(map(str, seeds)),
@@ -94,8 +114,16 @@ def tables_of(shown: Shown) -> list[TableView]:
     views = []
     for number, table in shown.experiment.tables.items():
         lines = read_csv(_present(shown.root, folder / f"table{number}.csv"))
-        blocks = [folded(filled(block)) for block in blocks_of(lines, table, titles_of(shown), ranges=False)]
-        views.append(TableView(f"Table {number}", table.title, blocks, table_caption(shown, table)))
+        blocks = [folded(filled(block)) for block in blocks_of(lines, table, titles_of(shown))]
+        views.append(
+            TableView(
+                f"Table {number}",
+                f"{shown.experiment.name}-table{number}",
+                table.title,
+                blocks,
+                table_caption(shown, table),
+            )
+        )
     return views
 
 
@@ -107,16 +135,54 @@ def figures_of(shown: Shown) -> list[FigureView]:
         content = _present(shown.root, folder / f"figure{number}.csv").read_text()
         same.setdefault(content, []).append(number)
     views = []
-    for numbers in same.values():
-        image = _present(shown.root, folder / f"figure{numbers[0]}.png").read_bytes()
-        figures = [shown.experiment.figures[number] for number in numbers]
-        name = f"Figure{'s' if len(numbers) > 1 else ''} {' and '.join(numbers)}"
-        title = "; ".join(dict.fromkeys(figure.title for figure in figures))
-        caption = figure_caption(shown, figures[0])
+    for content, numbers in same.items():
+        figure = shown.experiment.figures[numbers[0]]
+        picture = _picture(shown.root, folder / f"figure{numbers[0]}.png")
+        wide = figure.kind == "anomaly_maps"
+        titles = dict.fromkeys(shown.experiment.figures[number].title for number in numbers)
         views.append(
-            FigureView(name, title, base64.b64encode(image).decode(), caption, figures[0].kind == "anomaly_maps")
+            FigureView(
+                name=f"Figure{'s' if len(numbers) > 1 else ''} {' and '.join(numbers)}",
+                anchor=f"{shown.experiment.name}-figure{numbers[0]}",
+                title="; ".join(titles),
+                image=webp(picture, PHOTOGRAPH if wide else LOSSLESS),
+                drawings=_drawings(shown, figure, content),
+                runs=runs_of(figure, datasets=shown.datasets, budget=shown.budget, seeds=shown.seeds),
+                caption=figure_caption(shown, figure),
+                wide=wide,
+            )
         )
     return views
+
+
+def _drawings(shown: Shown, figure: Figure, content: str) -> list[Drawing]:
+    """What the page draws itself from a figure's CSV, whose text is `content`."""
+    lines = list(csv.DictReader(content.splitlines()))
+    if figure.kind == "speed_accuracy":
+        return speed_plots(lines, titles_of(shown))
+    if figure.kind == "score_curves":
+        stores = {name: ClipStore(shown.root / clips_folder(name)) for name in shown.datasets}
+        return score_plots(lines, titles_of(shown), stores)
+    return []
+
+
+def anchor_of(run: Run) -> str:
+    """The name of a run's place on the page."""
+    return run.folder.as_posix().removeprefix("results/runs/").replace("/", "-")
+
+
+def _embedded(name: str) -> Markup:
+    """A style sheet or script of the templates' folder, as it goes into the page; source maps are not there."""
+    text = files("lightvad.reporting").joinpath("templates", name).read_text("utf-8")
+    return Markup(re.sub(r"//# sourceMappingURL=.*", "", text))  # noqa: S704 - our own files, no one's input
+
+
+def _picture(root: Path, path: Path) -> np.ndarray:
+    image = cv2.imread(str(_present(root, path)))
+    if image is None:
+        message = f"{path}: not a whole picture; run `snakemake --cores 2 --force {path}`"
+        raise LightvadError(message)
+    return image
 
 
 def _present(root: Path, path: Path) -> Path:
@@ -168,20 +234,21 @@ def _difference(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form) if value else "0"
 
 
-def _record(root: Path, run: Run) -> list[dict[str, str]]:
-    """The stages of a run: digests, device, cost, and the number of checksummed inputs."""
+def _record(root: Path, run: Run) -> list[dict[str, Any]]:
+    """The stages of a run: digests, device, cost, the number of checksummed inputs, and what was written."""
     stages = document(root, run, GATHERED)["stages"]
     return [
         {
             "stage": name,
-            "config": stage["config_digest"][:12],
-            "code": stage["code_digest"][:12],
+            "config": stage["config_digest"][:SHORT],
+            "code": stage["code_digest"][:SHORT],
             "inputs": str(len(stage["inputs"])),
             "device": str(stage["device"]),
             "precision": str(stage["precision"]),
             "seconds": f"{float(stage['seconds']):,.1f}",
             "memory": f"{float(stage['peak_memory_mb']):,.0f}",
             "command": str(stage.get("command", "")),
+            "wrote": [(Path(file).name, sha256[:SHORT]) for file, sha256 in stage["outputs"].items()],
         }
         for name, stage in stages.items()
     ]

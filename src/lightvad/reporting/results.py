@@ -1,5 +1,6 @@
 """The numbers of runs, read from `metrics.json`, `record.json`, `speed.json` and `complexity.json`."""
 
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,13 @@ REGION_METRICS = ("rbdc", "tbdc")
 
 @dataclass(frozen=True)
 class Measurement:
-    """One number over seeds, in percent: mean, smallest and largest, and the bootstrap interval at its widest."""
+    """One number over seeds, in percent: mean, smallest and largest, and the bootstrap interval at its widest.
+
+    `sd` is the standard deviation of a sample (n - 1); None for one seed.
+    """
 
     mean: float
+    sd: float | None
     low: float
     high: float
     interval: tuple[float, float] | None
@@ -84,7 +89,8 @@ def _over_seeds(values: list[float], bounds: list[list[float]]) -> Measurement |
     if not values:
         return None
     widest = (min(low for low, _ in bounds), max(high for _, high in bounds)) if bounds else None
-    return Measurement(sum(values) / len(values), min(values), max(values), widest)
+    sd = statistics.stdev(values) if len(values) > 1 else None
+    return Measurement(statistics.fmean(values), sd, min(values), max(values), widest)
 
 
 def recorded(root: Path, runs: Sequence[Run], key: str) -> str:

@@ -116,9 +116,11 @@ def reported_files(points: ReportedPoints) -> list[Path]:
 def report_inputs(
     experiments: Iterable[Experiment], *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]
 ) -> list[Path]:
-    """Every file that the report page reads, relative to the project's root."""
+    """Every file that the report page reads, relative to the project's root; `checksums.json` stands for frames."""
     experiments = list(experiments)
     files = _indices(datasets)
+    if any(figure.kind == "score_curves" for e in experiments for figure in e.figures.values()):
+        files += [checksums_path(dataset) for dataset in datasets]
     for experiment in experiments:
         tables = tables_folder(datasets, budget, experiment.name)
         figures = figures_folder(datasets, budget, experiment.name)

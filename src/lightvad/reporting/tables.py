@@ -24,8 +24,9 @@ from lightvad.reporting.selection import Shown
 PLAIN = "plain"
 REGIONS_PROTOCOL = "regions"
 MEASURED_COLUMNS = (
-    "rebuilt_as", "label", "dataset", "data", "metric", "reported", "measured", "measured_min", "measured_max",
-    "ci95_low", "ci95_high", "delta", "seeds", "protocol", "budget", "device", "precision", "checkpoint",
+    "rebuilt_as", "label", "dataset", "data", "metric", "reported", "measured", "measured_sd", "measured_min",
+    "measured_max", "ci95_low", "ci95_high", "delta", "seeds", "protocol", "budget", "device", "precision",
+    "checkpoint",
 )  # fmt: skip
 NAMES = {"micro_auc": "micro AUC", "macro_auc": "macro AUC", "rbdc": "RBDC", "tbdc": "TBDC"}
 ABSENT = "-"
@@ -104,6 +105,7 @@ def _values(value: Measurement | None, reported: float | None) -> Line:
     low, high = value.interval or (None, None)
     return line | {
         "measured": _number(value.mean),
+        "measured_sd": _number(value.sd),
         "measured_min": _number(value.low),
         "measured_max": _number(value.high),
         "ci95_low": _number(low),
@@ -124,29 +126,35 @@ class Column:
     group: str = ""
     numeric: bool = False
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether its numbers were measured here."""
+        return self.numeric and self.heading in ("measured", "plain")
+
 
 @dataclass(frozen=True)
 class Block:
-    """The printed table of one dataset: cells as text, and for every row whether it was measured here."""
+    """The printed table of one dataset: cells as text, and for every row the runs behind it (none: not measured)."""
 
     title: str
     columns: list[Column]
     rows: list[list[str]] = field(default_factory=list)
-    measured: list[bool] = field(default_factory=list)
+    runs: list[list[Run]] = field(default_factory=list)
 
     def groups(self) -> list[tuple[str, int]]:
         """The metrics above the columns, each with the number of columns that it spans."""
         return [(group, len(list(own))) for group, own in groupby(self.columns, key=lambda column: column.group)]
 
 
-def blocks_of(lines: Sequence[Line], table: Table, titles: Mapping[str, str], *, ranges: bool = True) -> list[Block]:
+def blocks_of(lines: Sequence[Line], table: Table, titles: Mapping[str, str]) -> list[Block]:
     """Arrange the lines of a table's CSV for print, one block for each dataset, percent with one decimal.
+
+    Several seeds are printed as mean and standard deviation.
 
     Args:
         lines: as in the CSV.
         table: its configuration.
         titles: dataset -> title.
-        ranges: with several seeds, also print the smallest and the largest value.
     """
     blocks = []
     for dataset, group in groupby(lines, key=lambda line: line["dataset"]):
@@ -159,12 +167,12 @@ def blocks_of(lines: Sequence[Line], table: Table, titles: Mapping[str, str], *,
         columns += [Column(heading) for heading in ("Protocol", "Seeds", "Budget", "Device")]
         block = Block(f"{titles.get(dataset, dataset)}: {own[0]['data']}", columns)
         for _, row_lines in groupby(own, key=lambda line: [line[i.column] for i in table.identity] + [line["label"]]):
-            _add_row(block, list(row_lines), table, regions, ranges)
+            _add_row(block, list(row_lines), table, regions)
         blocks.append(block)
     return blocks
 
 
-def _add_row(block: Block, lines: list[Line], table: Table, regions: Sequence[str], ranges: bool) -> None:
+def _add_row(block: Block, lines: list[Line], table: Table, regions: Sequence[str]) -> None:
     first = lines[0]
     cells = [identity.values.get(first[identity.column], first[identity.column]) for identity in table.identity]
     cells.append(first["label"] or ABSENT)
@@ -172,27 +180,34 @@ def _add_row(block: Block, lines: list[Line], table: Table, regions: Sequence[st
         own = [line for line in lines if line["metric"] == metric]
         paper = next(iter(own), {})
         plain = next((line for line in own if line["protocol"] == PLAIN), {})
-        cells += [_percent(paper, "reported"), _spread(paper, ranges), _percent(paper, "delta", "+.1f")]
-        cells.append(_with_interval(plain, ranges))
-    cells += [_spread(next((line for line in lines if line["metric"] == m), {}), ranges) for m in regions]
+        cells += [_percent(paper, "reported"), _spread(paper), _percent(paper, "delta", "+.1f")]
+        cells.append(_with_interval(plain))
+    cells += [_spread(next((line for line in lines if line["metric"] == m), {})) for m in regions]
     protocol = next((line["protocol"] for line in lines if line["protocol"]), "")
     cells += [text or ABSENT for text in (protocol, first["seeds"], first["budget"], first["device"])]
     block.rows.append(cells)
-    block.measured.append(bool(first["label"]))
+    block.runs.append(runs_behind(first))
+
+
+def runs_behind(line: Line) -> list[Run]:
+    """The runs, one for each seed, that a line of a table's CSV was measured from; none for the literature's."""
+    if not line["rebuilt_as"]:
+        return []
+    method, variant = line["rebuilt_as"].split("/")
+    return [Run(line["dataset"], line["budget"], method, variant, int(seed)) for seed in line["seeds"].split()]
 
 
 def _percent(line: Mapping[str, Any], column: str, form: str = ".1f") -> str:
     return format(float(line[column]), form) if line.get(column) else ABSENT
 
 
-def _spread(line: Mapping[str, Any], ranges: bool) -> str:
+def _spread(line: Mapping[str, Any]) -> str:
     text = _percent(line, "measured")
-    several = ranges and text != ABSENT and len(line["seeds"].split()) > 1
-    return f"{text} ({_percent(line, 'measured_min')} to {_percent(line, 'measured_max')})" if several else text
+    return f"{text} ± {_percent(line, 'measured_sd')}" if line.get("measured_sd") else text
 
 
-def _with_interval(line: Mapping[str, Any], ranges: bool) -> str:
-    text = _spread(line, ranges)
+def _with_interval(line: Mapping[str, Any]) -> str:
+    text = _spread(line)
     has = text != ABSENT and line["ci95_low"]
     return f"{text} [{_percent(line, 'ci95_low')}, {_percent(line, 'ci95_high')}]" if has else text
 
@@ -202,7 +217,7 @@ def folded(block: Block, headings: Iterable[str] = ("Protocol", "Seeds", "Budget
     said = []
     for index, column in enumerate(block.columns):
         if column.heading in set(headings):
-            cells = (row[index] for row, measured in zip(block.rows, block.measured, strict=True) if measured)
+            cells = (row[index] for row, runs in zip(block.rows, block.runs, strict=True) if runs)
             said.append(f"{column.heading.lower()} {' / '.join(dict.fromkeys(cells))}")
     keep = [index for index, column in enumerate(block.columns) if column.heading not in set(headings)]
     return only(block, keep), "; ".join(said)
@@ -211,7 +226,7 @@ def folded(block: Block, headings: Iterable[str] = ("Protocol", "Seeds", "Budget
 def only(block: Block, keep: Sequence[int]) -> Block:
     """The block with only these columns."""
     rows = [[row[index] for index in keep] for row in block.rows]
-    return Block(block.title, [block.columns[index] for index in keep], rows, block.measured)
+    return Block(block.title, [block.columns[index] for index in keep], rows, block.runs)
 
 
 def filled(block: Block) -> Block:

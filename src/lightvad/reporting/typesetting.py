@@ -21,14 +21,12 @@ def markdown(title: str, blocks: Sequence[Block], caption: Sequence[str]) -> str
     for block in blocks:
         headings = [f"{column.group}, {column.heading}" if column.group else column.heading for column in block.columns]
         rules = ["---:" if column.numeric else ":---" for column in block.columns]
-        bold = not all(block.measured)
+        bold = not all(block.runs)
         lines += [f"## {block.title}", ""]
         lines += [_markdown_row(headings), _markdown_row(rules)]
-        for row, measured in zip(block.rows, block.measured, strict=True):
+        for row, runs in zip(block.rows, block.runs, strict=True):
             cells = [cell.replace("|", r"\|") for cell in row]
-            lines.append(
-                _markdown_row([f"**{cell}**" if bold and measured and cell != ABSENT else cell for cell in cells])
-            )
+            lines.append(_markdown_row([f"**{cell}**" if bold and runs and cell != ABSENT else cell for cell in cells]))
         lines.append("")
     return "\n".join([*lines, *(f"- {sentence}" for sentence in caption), ""])
 
@@ -52,9 +50,9 @@ def latex(title: str, blocks: Sequence[Block], caption: Sequence[str]) -> str:
             rf"{' & '.join(_escaped(c.heading) for c in block.columns)} \\",
             r"\midrule",
         ]
-        for row, measured in zip(block.rows, block.measured, strict=True):
+        for row, runs in zip(block.rows, block.runs, strict=True):
             cells = [_escaped(cell) for cell in row]
-            cells = [rf"\textbf{{{cell}}}" for cell in cells] if measured and not all(block.measured) else cells
+            cells = [rf"\textbf{{{cell}}}" for cell in cells] if runs and not all(block.runs) else cells
             bodies.append(" & ".join(cells) + r" \\")
         bodies += [r"\bottomrule", r"\end{tabular}", ""]
     text = " ".join(_escaped(sentence) for sentence in [f"{title}.", *said, *caption])
@@ -92,11 +90,11 @@ def _parts(block: Block, width: int) -> list[Block]:
     """One named column, then the numbers: all of them, or the metrics in turn where `width` is too small for all."""
     named = [index for index, column in enumerate(block.columns) if not column.numeric]
     rows = []
-    for row, measured in zip(block.rows, block.measured, strict=True):
+    for row, runs in zip(block.rows, block.runs, strict=True):
         # The last of the named columns says what was rebuilt here, the one before it the paper's name of the row.
-        rows.append([row[named[-1]] if measured else row[named[-2]], *row[len(named) :]])
+        rows.append([row[named[-1]] if runs else row[named[-2]], *row[len(named) :]])
     columns = [Column(""), *block.columns[len(named) :]]
-    slim = filled(Block(block.title, columns, rows, block.measured))
+    slim = filled(Block(block.title, columns, rows, block.runs))
     cells = [[max(column.heading, column.group, key=len) for column in slim.columns], *slim.rows]
     needed = sum(max(len(row[i]) for row in cells) + 3 for i in range(len(slim.columns)))
     if needed <= width:
@@ -108,7 +106,7 @@ def _parts(block: Block, width: int) -> list[Block]:
             part = only(slim, [0, *keep])
             # The metric is the part's title: one line less in every heading.
             bare = [Column(c.group if len(metrics) > 1 else c.heading, numeric=c.numeric) for c in part.columns]
-            parts.append(Block(" and ".join(metrics), bare, part.rows, part.measured))
+            parts.append(Block(" and ".join(metrics), bare, part.rows, part.runs))
     return parts
 
 
@@ -117,6 +115,6 @@ def _terminal_table(block: Block) -> RichTable:
     for column in block.columns:
         heading = f"{column.group}\n{column.heading}" if column.group else column.heading
         view.add_column(heading, justify="right" if column.numeric else "left", no_wrap=True)
-    for row, measured in zip(block.rows, block.measured, strict=True):
-        view.add_row(*row, style="bold" if measured else "dim")
+    for row, runs in zip(block.rows, block.runs, strict=True):
+        view.add_row(*row, style="bold" if runs else "dim")
     return view

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from lightvad.artifacts.atomic import write_text
+from lightvad.config import Experiment
 from lightvad.layout import report_path
 from lightvad.project import Project
 from lightvad.reporting.report import page
@@ -11,23 +12,41 @@ from lightvad.resolution import report_slice
 from lightvad.stages.recording import options_of, recorded_result
 
 
-def run(project: Project, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...], root: Path) -> None:
-    """Write results/report/DATASETS/BUDGET/index.html with every table and figure of every experiment file.
+def run(
+    project: Project,
+    *,
+    datasets: tuple[str, ...],
+    budget: str,
+    seeds: tuple[int, ...],
+    root: Path,
+    paper: str | None = None,
+) -> None:
+    """Write a page under results/report/DATASETS/BUDGET: `index.html` with every paper's main tables and figures.
+
+    With `paper` instead PAPER.html, with all tables and figures of that paper.
 
     Raises:
         LightvadError: a table, a figure or a run's document is missing.
     """
-    names = sorted(path.stem for path in (project.root / "config" / "experiments").glob("*.yaml"))
-    experiments = [project.experiment(name).main_part for name in names]
+    names, experiments = shown_papers(project, paper)
+    path = report_path(datasets, budget, paper)
     with recorded_result(
         project,
         "report",
-        name="report",
-        options=options_of(datasets=datasets, budget=budget, seeds=seeds),
-        config=report_slice(project, papers=tuple(names), datasets=datasets, budget=budget),
+        name=path.stem,
+        options=options_of(paper=paper, datasets=datasets, budget=budget, seeds=seeds),
+        config=report_slice(project, papers=names, datasets=datasets, budget=budget),
         inputs=report_inputs(experiments, datasets=datasets, budget=budget, seeds=seeds),
-        outputs=[report_path(datasets, budget)],
+        outputs=[path],
         root=root,
     ):
         content = page(project, experiments, datasets=datasets, budget=budget, seeds=seeds, root=root)
-        write_text(root / report_path(datasets, budget), content)
+        write_text(root / path, content)
+
+
+def shown_papers(project: Project, paper: str | None) -> tuple[tuple[str, ...], list[Experiment]]:
+    """The papers of a page, and what it shows of each: all of the named one, or the main part of every one."""
+    if paper is not None:
+        return (paper,), [project.experiment(paper)]
+    names = tuple(sorted(path.stem for path in (project.root / "config" / "experiments").glob("*.yaml")))
+    return names, [project.experiment(name).main_part for name in names]

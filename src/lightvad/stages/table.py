@@ -88,7 +88,7 @@ def show(path: Path) -> None:
     titles = {name: project.dataset(name).title for name in dict.fromkeys(line["dataset"] for line in lines)}
     text = _markdown(path.with_suffix(".md"))
     caption = [line.removeprefix("- ") for line in text if line.startswith("- ")]
-    print_blocks(text[0].removeprefix("# "), blocks_of(lines, table, titles, ranges=False), caption)
+    print_blocks(text[0].removeprefix("# "), blocks_of(lines, table, titles), caption)
 
 
 def _markdown(path: Path) -> list[str]:

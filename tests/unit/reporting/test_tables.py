@@ -89,13 +89,14 @@ def test_data_notes_and_conditions_stand_in_every_file(made_up: Project) -> None
     assert {line["checkpoint"] for line in lines} == {"last"}
 
 
-def test_mean_and_range_over_seeds(made_up: Project) -> None:
+def test_mean_and_standard_deviation_over_seeds(made_up: Project) -> None:
     path = written(made_up, "7", ("plaza",), seeds=(0, 1))
     line = next(line for line in read_csv(path) if line["protocol"] == "plain" and line["label"] == "Fast-AED")
     assert [float(line[k]) for k in ("measured", "measured_min", "measured_max")] == pytest.approx([85.5, 85, 86])
+    assert float(line["measured_sd"]) == pytest.approx(0.5**0.5)
     assert [float(line[k]) for k in ("ci95_low", "ci95_high")] == pytest.approx([81, 89])
     assert line["seeds"] == "0 1"
-    assert "85.5 (85.0 to 86.0) [81.0, 89.0]" in path.with_suffix(".md").read_text()
+    assert "85.5 ± 0.7 [81.0, 89.0]" in path.with_suffix(".md").read_text()
 
 
 def test_speed_factors_are_printed(made_up: Project) -> None:
@@ -156,7 +157,7 @@ def test_terminal_shows_whole_names_and_numbers_at_any_width(made_up: Project, w
     lines = read_csv(written(made_up, "1", ("ped2",)))
     page = io.StringIO()
     console = Console(file=page, width=width, force_terminal=True, color_system=None, legacy_windows=False)
-    print_blocks("Table 1", blocks_of(lines, table, {}, ranges=False), [], console)
+    print_blocks("Table 1", blocks_of(lines, table, {}), [], console)
     text = page.getvalue()
     assert "Background-Agnostic (T1)" in text
     assert "93.0 [89.0, 96.0]" in text
