@@ -12,7 +12,7 @@ function element(name, attributes = {}, ...children) {
 
 // Tables -------------------------------------------------------------------------------------------------------------
 
-function numberIn(cell) {
+function numberOf(cell) {
   const found = cell.textContent.replaceAll(",", "").match(/[-+]?\d+(\.\d+)?/);
   return found ? Number(found[0]) : null;
 }
@@ -21,7 +21,7 @@ function compared(column, numeric, sign) {
   return (one, other) => {
     const [a, b] = [one, other].map((row) => row.cells[column]);
     if (!numeric) return sign * a.textContent.localeCompare(b.textContent, "en", { numeric: true });
-    const [x, y] = [numberIn(a), numberIn(b)];
+    const [x, y] = [numberOf(a), numberOf(b)];
     if (x === null || y === null) return (x === null) - (y === null); // what has no number stays last
     return sign * (x - y);
   };
