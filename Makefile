@@ -89,7 +89,7 @@ audit: develop ## look for known vulnerabilities in what the locks install (asks
 	$(BIN)/python envs/audit.py envs/dev.lock
 
 clean: ## remove results and logs (data/ stays)
-	rm -rf results/boxes results/detectors results/runs results/tables results/figures results/report logs .snakemake
+	rm -rf results/boxes results/detectors results/runs results/tables results/figures results/speed results/report logs .snakemake
 
 .venv/.uv: envs/bootstrap.lock
 	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "lightvad needs Python 3.11 to 3.13; run: make PYTHON=python3.12 ...")'

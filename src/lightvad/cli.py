@@ -221,6 +221,9 @@ def benchmark(
     height: Annotated[int, typer.Option(min=16, help="With --method: frame height in pixels.")] = 360,
     width: Annotated[int, typer.Option(min=16, help="With --method: frame width in pixels.")] = 640,
     out: Annotated[Path | None, typer.Option(help="With --method: the JSON file to write.")] = None,
+    table: Annotated[str | None, typer.Option(help="Time the rows of this table of --paper side by side.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="With --table: whose frame size and maps.")] = None,
+    paper: PaperOption = "fast_aed",
     budget: BudgetOption = "paper",
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
@@ -231,19 +234,28 @@ def benchmark(
 
     With --run: writes RUN/speed.json (the run and its teachers, timed in turns in one process) and complexity.json.
     With --method, --height, --width, --out: needs no data; the network has random weights.
+    With --table, --dataset: the networks of a table's rows, with random weights, in turns in one process; writes
+    results/speed/DATASET/BUDGET/PAPER/tableN.json.
     """
     from lightvad.stages import benchmark as stage
     from lightvad.stages.machine import Machine
 
     project, machine = _project(root, overrides), Machine(device, threads)
-    if run is not None and method is None:
+    if [run, method, table].count(None) != 2:
+        message = "benchmark: give one of --run, --method (with --out, --height, --width) and --table (with --dataset)"
+        raise LightvadError(message)
+    if run is not None:
         stage.run(project, Run.parse(run), machine)
-    elif method is not None and run is None and out is not None:
+    elif table is not None and dataset is not None:
+        stage.run_table(
+            project, paper=paper, number=table, dataset=dataset, budget=budget, machine=machine, root=root.resolve()
+        )
+    elif method is not None and out is not None:
         stage.run_without_data(
             project, method=method, variant=variant, height=height, width=width, budget=budget, machine=machine, out=out
         )
     else:
-        message = "benchmark: give either --run, or --method with --out (and --height, --width)"
+        message = f"benchmark: {'--table needs --dataset' if table else '--method needs --out'}"
         raise LightvadError(message)
 
 

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lightvad.errors import LightvadError
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")]
 Resolution = Annotated[int, Field(ge=1, le=1024)] | Literal["full"]
 Pixels = Annotated[int, Field(ge=16)]
@@ -289,8 +291,18 @@ class Table(Settings):
     )
     main: bool = Field(True, description="built by the default target; false: a target of its own")
     reference: Name | None = Field(None, description="variant that the other rows are compared with, clip by clip")
+    speeds: bool = Field(
+        False, description="show frames per second: the rows' networks with random weights, timed in one process"
+    )
     note: str = Field("", description="what a reader must know of the paper's table")
     rows: tuple[TableRow, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _speeds_have_a_reference(self) -> "Table":
+        if self.speeds and self.reference is None:
+            message = "`speeds` needs a `reference`, whose speed is 1"
+            raise ValueError(message)
+        return self
 
 
 class ReportedSpeed(Settings):
@@ -333,6 +345,17 @@ class Experiment(Settings):
     reported_datasets: dict[str, str] = Field({}, description="dataset here -> its name in the reported tables")
     tables: dict[str, Table]
     figures: dict[str, Figure]
+
+    def table(self, number: str) -> Table:
+        """The table of this number.
+
+        Raises:
+            LightvadError: the experiment file has none.
+        """
+        if number not in self.tables:
+            message = f"config/experiments/{self.name}.yaml: no table {number}; it has {', '.join(self.tables)}"
+            raise LightvadError(message)
+        return self.tables[number]
 
     @property
     def main_part(self) -> "Experiment":

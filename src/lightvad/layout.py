@@ -98,6 +98,11 @@ def figures_folder(datasets: tuple[str, ...], budget: str, paper: str) -> Path:
     return Path("results/figures", "+".join(datasets), budget, paper)
 
 
+def speeds_path(dataset: str, budget: str, paper: str, number: str) -> Path:
+    """How fast the rows of a table are, timed in one process."""
+    return Path("results/speed", dataset, budget, paper, f"table{number}.json")
+
+
 def report_path(datasets: tuple[str, ...], budget: str, paper: str | None = None) -> Path:
     """The page that shows the main tables and figures of every paper, or all those of one paper."""
     return Path("results/report", "+".join(datasets), budget, f"{paper or INDEX_PAGE}.html")

@@ -86,6 +86,11 @@ class Plan:
             code += [file for teacher, _ in teachers_of(self.project, run) for file in self.code(stage, teacher.method)]
         return [str(path) for path in run_inputs(self.project, stage, run)] + sorted(set(code))
 
+    def speeds_inputs(self, paper: str, number: str) -> list[str]:
+        """Code that the benchmark of a table's rows runs."""
+        rows = self.project.experiment(paper).table(number).rows
+        return sorted({file for row in rows for file in self.code("benchmark", row.method)})
+
     def result_inputs(
         self, kind: str, *, paper: str, number: str, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]
     ) -> list[str]:
@@ -99,7 +104,7 @@ class Plan:
         """The same without the code."""
         experiment = self.project.experiment(paper)
         if kind == "tables":
-            return table_inputs(experiment.tables[number], datasets=datasets, budget=budget, seeds=seeds)
+            return table_inputs(experiment, number, datasets=datasets, budget=budget, seeds=seeds)
         return figure_inputs(experiment.figures[number], datasets=datasets, budget=budget, seeds=seeds)
 
     def papers(self) -> dict[str, Experiment]:
@@ -204,6 +209,8 @@ class Plan:
         top, kind, name = file.parts[:3]
         if (top, kind) == ("results", "runs"):
             return self._beside_in_run(file, Run.parse(Path(*file.parts[:RUN_DEPTH])))
+        if (top, kind) == ("results", "speed"):
+            return [file, record_path(file.parent, file.stem)], []
         if (top, kind) == ("results", "boxes"):
             backend = file.name.split(".")[0]
             made = [boxes_path(name, backend), classes_path(name, backend)]

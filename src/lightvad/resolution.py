@@ -218,6 +218,17 @@ def run_digest(project: Project, stage: str, run: Run) -> str:
     return digest(run_slice(project, stage, run))
 
 
+def speeds_slice(project: Project, *, paper: str, number: str, dataset: str, budget: str) -> dict[str, Any]:
+    """What the benchmark of a table's rows reads from the configuration."""
+    rows = project.experiment(paper).table(number).rows
+    runs = dict.fromkeys(Run(dataset, budget, row.method, row.variant, 0) for row in rows)
+    return {
+        "rows": {f"{run.method}/{run.variant}": settings_of(project, run).for_stage("score") for run in runs},
+        "dataset": _only(project.dataset(dataset), "frame_size", "map_resolutions"),
+        "benchmark": _dump(project.budget(budget).benchmark),
+    }
+
+
 def table_slice(
     project: Project, *, paper: str, kind: str, number: str, datasets: tuple[str, ...], seeds: tuple[int, ...]
 ) -> dict[str, Any]:

@@ -11,7 +11,13 @@ from lightvad.project import Project, digest, parsed
 from lightvad.errors import LightvadError
 from lightvad.layout import INDEX_PAGE, Run
 from lightvad.plan import Plan
-from lightvad.resolution import dataset_digest, report_slice, run_digest, table_slice
+from lightvad.resolution import (
+    dataset_digest,
+    report_slice,
+    run_digest,
+    speeds_slice,
+    table_slice,
+)
 
 try:
     # As long as this process lives, workflow/alone.sh takes no lock of Snakemake away.

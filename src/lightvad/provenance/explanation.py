@@ -156,7 +156,9 @@ def _rows_of_table(path: Path, record: Record) -> list[Row]:
             found.setdefault(key, []).append(line)
     rows = [_row(lines) for lines in found.values()]
     timed = [file for file in record.inputs if Path(file).name == "speed.json"]
-    return rows + [Row(f"speed in the caption: {Path(file).parent}", (), (file,)) for file in timed]
+    together = [file for file in record.inputs if file.startswith("results/speed/")]
+    rows += [Row(f"speed in the caption: {Path(file).parent}", (), (file,)) for file in timed]
+    return rows + [Row("frames per second of all rows", (), (file,)) for file in together]
 
 
 def _row(lines: Sequence[Mapping[str, str]]) -> Row:
@@ -164,7 +166,11 @@ def _row(lines: Sequence[Mapping[str, str]]) -> Row:
     first = lines[0]
     method, _, variant = first["rebuilt_as"].partition("/")
     runs = [Run(first["dataset"], first["budget"], method, variant, int(seed)) for seed in first["seeds"].split()]
-    values = (Value(line["measured"], line["metric"], line["protocol"]) for line in lines if line["measured"])
+    values = (
+        Value(line["measured"], line["metric"], line["protocol"])
+        for line in lines
+        if line["measured"] and line["protocol"]
+    )
     seeds = f"seed{'s' if len(runs) > 1 else ''} {first['seeds']}"
     return Row(
         f"{first['label']}: {first['rebuilt_as']} on {first['dataset']}, {first['budget']}, {seeds}",

@@ -6,7 +6,7 @@ from lightvad.artifacts.tables import INDEX, read_table
 from lightvad.config import Figure, Table, TableRow
 from lightvad.layout import clips_folder
 from lightvad.reporting.selection import Shown, timed_row
-from lightvad.reporting.speed_factors import factor_sentences, timings
+from lightvad.reporting.speed_factors import conditions_sentence, factor_sentences, timings
 
 AS_PUBLISHED = "as published"
 MOST_SOURCES = 3
@@ -102,6 +102,7 @@ def table_caption(shown: Shown, table: Table) -> list[str]:
         *([table.note.strip()] if table.note else []),
         *beyond_sentences(table.rows),
         *speed_sentences(shown, table.rows),
+        *(conditions_sentence(shown, table, name) for name in shown.datasets if table.speeds),
     ]
 
 

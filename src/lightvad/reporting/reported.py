@@ -10,7 +10,7 @@ from lightvad.errors import LightvadError
 from lightvad.reporting.selection import CITATIONS, REPORTED_FOLDER
 
 Identity = tuple[str, ...]
-METRICS = ("micro_auc", "macro_auc")
+METRICS = ("micro_auc", "macro_auc", "fps")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lightvad.config import Experiment, Figure, ReportedPoints, Table, TableRow
-from lightvad.layout import Run, checksums_path, clips_folder, figures_folder, tables_folder
+from lightvad.layout import Run, checksums_path, clips_folder, figures_folder, speeds_path, tables_folder
 from lightvad.project import Project
 
 REPORTED_FOLDER = Path("config/reported")
@@ -68,8 +68,11 @@ def timed_runs(entry: Table | Figure, *, datasets: tuple[str, ...], budget: str,
     return [] if row is None else [run_of(row, dataset, budget, seeds[0]) for dataset in datasets]
 
 
-def table_inputs(table: Table, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Path]:
+def table_inputs(
+    experiment: Experiment, number: str, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]
+) -> list[Path]:
     """Every file that a table reads, relative to the project's root."""
+    table = experiment.table(number)
     runs = runs_of(table, datasets=datasets, budget=budget, seeds=seeds)
     timed = timed_runs(table, datasets=datasets, budget=budget, seeds=seeds)
     return [
@@ -78,6 +81,7 @@ def table_inputs(table: Table, *, datasets: tuple[str, ...], budget: str, seeds:
         *(run.folder / name for run in runs for name in ("metrics.json", "record.json")),
         *(run.folder / "speed.json" for run in timed),
         *(run.folder / "frame_scores.parquet" for run in _compared(table, datasets, budget, seeds)),
+        *(speeds_path(name, budget, experiment.name, number) for name in datasets if table.speeds),
     ]
 
 

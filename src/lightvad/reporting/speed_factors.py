@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightvad.config import TableRow
+from lightvad.artifacts.documents import read_json
+from lightvad.config import Table, TableRow
 from lightvad.errors import LightvadError
-from lightvad.layout import Run
+from lightvad.layout import Run, speeds_path
 from lightvad.reporting.results import document
-from lightvad.reporting.selection import run_of, timed_row
+from lightvad.reporting.selection import Shown, run_of, timed_row
 
 SCOPES = {"model": "model only", "end_to_end": "end to end"}
 SpeedRow = Mapping[str, Any]
@@ -94,6 +95,34 @@ def timings(root: Path, rows: Sequence[TableRow], *, dataset: str, budget: str, 
                 raise LightvadError(message)
             found.append(Timing(row.label, scope, own[0]))
     return found
+
+
+def table_speeds(shown: Shown, table: Table, dataset: str) -> dict[str, SpeedRow]:
+    """Variant -> its row of the speeds of a table whose rows were timed in turns.
+
+    Raises:
+        LightvadError: the speeds are missing or lack a row.
+    """
+    number = next(number for number, other in shown.experiment.tables.items() if other is table)
+    path = speeds_path(dataset, shown.budget, shown.experiment.name, number)
+    if not (shown.root / path).is_file():
+        message = f"{path}: missing; run `snakemake --cores 2 {path}`"
+        raise LightvadError(message)
+    found = {row["variant"]: row for row in read_json(shown.root / path)}
+    for row in table.rows:
+        if row.variant not in found:
+            message = f"{path}: no row of {row.method}/{row.variant}; run `snakemake --cores 2 --force {path}`"
+            raise LightvadError(message)
+    return found
+
+
+def conditions_sentence(shown: Shown, table: Table, dataset: str) -> str:
+    """On what, and how, the rows of a table were timed."""
+    row = next(iter(table_speeds(shown, table, dataset).values()))
+    told = Timing("", "model", row).conditions
+    return (
+        f"Frames per second on {dataset}: {told}, {row['height']}x{row['width']}; the reference is {table.reference}."
+    )
 
 
 def factor_sentences(found: Sequence[Timing], student: str) -> list[str]:

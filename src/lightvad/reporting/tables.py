@@ -20,6 +20,7 @@ from lightvad.reporting.results import (
     region_measurement,
 )
 from lightvad.reporting.selection import Shown
+from lightvad.reporting.speed_factors import table_speeds
 
 PLAIN = "plain"
 REGIONS_PROTOCOL = "regions"
@@ -29,6 +30,9 @@ MEASURED_COLUMNS = (
     "checkpoint",
 )  # fmt: skip
 NAMES = {"micro_auc": "micro AUC", "macro_auc": "macro AUC", "rbdc": "RBDC", "tbdc": "TBDC"}
+FPS, FPS_RATIO = "fps", "fps_ratio"
+SPEEDS = {FPS: ("frames/s, model only", ".1f"), FPS_RATIO: ("times the reference", ".2f")}
+"""Metric of speed -> what stands above its columns, and how its numbers are printed."""
 ABSENT = "-"
 REBUILT = "Rebuilt here"
 
@@ -44,7 +48,7 @@ def lines_of(shown: Shown, table: Table) -> list[Line]:
     """The lines of `tableN.csv`: one value each, in percent, rows in the paper's order.
 
     A measured AUC has a line under its paper's protocol, where `reported` and `delta` stand, and always one under
-    `plain`. RBDC and TBDC follow where the dataset has tracks.
+    `plain`. RBDC and TBDC follow where the dataset has tracks, frames per second where the table shows speeds.
 
     Raises:
         LightvadError: a run's document is missing; the line says what to run.
@@ -54,15 +58,17 @@ def lines_of(shown: Shown, table: Table) -> list[Line]:
     for name in shown.datasets:
         paper_name = shown.experiment.reported_datasets.get(name, "")
         data = {"dataset": name, "data": data_note(shown, name)}
+        timed = table_speeds(shown, table, name) if table.speeds else {}
         for identity in reported.identities:
             keys = dict(zip((column.column for column in table.identity), identity, strict=True))
             rows = [row for row, match in zip(table.rows, reported.matches, strict=True) if match == identity]
             for row in rows:
                 stated = {} if row.beyond_paper else reported.values
                 values = {m: stated.get((identity, paper_name, m)) for m in (*AUC_METRICS, *REGION_METRICS)}
-                lines += [
-                    {**keys, **data, **line} for line in _measured(row, shown.runs(row, name), values, shown.root)
-                ]
+                own = _measured(row, shown.runs(row, name), values, shown.root)
+                if timed:
+                    own += _timed(own[0], row, timed, table, reported)
+                lines += [{**keys, **data, **line} for line in own]
             if not rows and table.literature:
                 lines += [keys | data | line for line in _literature(reported, identity, paper_name)]
     return [{column: line.get(column, "") for column in columns_of(table)} for line in lines]
@@ -96,6 +102,30 @@ def _measured(row: TableRow, runs: Sequence[Run], reported: Mapping[str, float |
         if value is not None:
             lines.append({**common, "metric": metric, "protocol": REGIONS_PROTOCOL, **_values(value, reported[metric])})
     return lines
+
+
+def _timed(
+    common: Line, row: TableRow, timed: Mapping[str, Mapping[str, Any]], table: Table, reported: ReportedTable
+) -> list[Line]:
+    """Frames per second, and how many times those of the table's reference: as reported, and in one run here."""
+
+    def stated(variant: str | None) -> float | None:
+        """Of the paper's row: its machine and frame size, whatever the dataset here."""
+        matches = zip(table.rows, reported.matches, strict=True)
+        identity = next(identity for other, identity in matches if other.variant == variant)
+        return reported.values.get((identity, str(table.reported_dataset), FPS))
+
+    def line(metric: str, own: float | None, measured: float) -> Line:
+        return here | {"metric": metric, "reported": _number(own), "measured": _number(measured)}
+
+    speed, reference = timed[row.variant], timed[str(table.reference)]
+    here = {key: common[key] for key in ("rebuilt_as", "label", "seeds", "budget")}
+    here |= {"device": str(speed["device"]), "precision": str(speed["precision"])}
+    own, other = stated(row.variant), stated(table.reference)
+    return [
+        line(FPS, own, speed["fps_median"]),
+        line(FPS_RATIO, own / other if own and other else None, speed["fps_median"] / reference["fps_median"]),
+    ]
 
 
 def _values(value: Measurement | None, reported: float | None) -> Line:
@@ -164,6 +194,8 @@ def blocks_of(lines: Sequence[Line], table: Table, titles: Mapping[str, str]) ->
         for metric in AUC_METRICS:
             columns += [Column(h, NAMES[metric], numeric=True) for h in ("reported", "measured", "delta", "plain")]
         columns += [Column("measured", NAMES[metric], numeric=True) for metric in regions]
+        if table.speeds:
+            columns += [Column(h, name, numeric=True) for name, _ in SPEEDS.values() for h in ("reported", "timed")]
         columns += [Column(heading) for heading in ("Protocol", "Seeds", "Budget", "Device")]
         block = Block(f"{titles.get(dataset, dataset)}: {own[0]['data']}", columns)
         for _, row_lines in groupby(own, key=lambda line: [line[i.column] for i in table.identity] + [line["label"]]):
@@ -183,6 +215,10 @@ def _add_row(block: Block, lines: list[Line], table: Table, regions: Sequence[st
         cells += [_percent(paper, "reported"), _spread(paper), _percent(paper, "delta", "+.1f")]
         cells.append(_with_interval(plain))
     cells += [_spread(next((line for line in lines if line["metric"] == m), {})) for m in regions]
+    if table.speeds:
+        for metric, (_, form) in SPEEDS.items():
+            speed = next((line for line in lines if line["metric"] == metric), {})
+            cells += [_percent(speed, column, form) for column in ("reported", "measured")]
     protocol = next((line["protocol"] for line in lines if line["protocol"]), "")
     cells += [text or ABSENT for text in (protocol, first["seeds"], first["budget"], first["device"])]
     block.rows.append(cells)

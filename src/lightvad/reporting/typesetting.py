@@ -6,7 +6,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from lightvad.reporting.tables import ABSENT, Block, Column, filled, folded, only
+from lightvad.reporting.tables import ABSENT, SPEEDS, Block, Column, filled, folded, only
 
 LATEX_SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -100,13 +100,15 @@ def _parts(block: Block, width: int) -> list[Block]:
     if needed <= width:
         return [slim]
     parts = []
-    for metrics in (["micro AUC"], ["macro AUC"], ["RBDC", "TBDC"]):
+    speeds = [name for name, _ in SPEEDS.values()]
+    for metrics in (["micro AUC"], ["macro AUC"], ["RBDC", "TBDC"], speeds):
         keep = [i for i, column in enumerate(slim.columns) if column.group in metrics]
         if keep:
             part = only(slim, [0, *keep])
             # The metric is the part's title: one line less in every heading.
             bare = [Column(c.group if len(metrics) > 1 else c.heading, numeric=c.numeric) for c in part.columns]
-            parts.append(Block(" and ".join(metrics), bare, part.rows, part.runs))
+            columns = part.columns if metrics is speeds else bare
+            parts.append(Block(" and ".join(metrics), columns, part.rows, part.runs))
     return parts
 
 

@@ -14,6 +14,7 @@ from lightvad.config import Benchmark, Dataset, Detection, MethodSettings, Motio
 from lightvad.detection.class_probabilities import read_class_probabilities
 from lightvad.detection.timing import TimedDetector, detector_for_timing
 from lightvad.detection.yolo_training import WEIGHTS, trains_a_network
+from lightvad.errors import LightvadError
 from lightvad.evaluation.complexity import complexity
 from lightvad.evaluation.speed import (
     REFERENCE_PRECISION,
@@ -22,13 +23,13 @@ from lightvad.evaluation.speed import (
     TimedScorer,
     time_scorers,
 )
-from lightvad.layout import Run, boxes_path, classes_path, clips_folder, raw_folder
+from lightvad.layout import Run, boxes_path, classes_path, clips_folder, raw_folder, speeds_path
 from lightvad.methods.protocol import part_of
 from lightvad.project import Project
-from lightvad.resolution import settings_model, settings_of, teachers_of
+from lightvad.resolution import settings_model, settings_of, speeds_slice, teachers_of
 from lightvad.stages.jobs import check_weights, needs_boxes
 from lightvad.stages.machine import Machine
-from lightvad.stages.recording import recorded
+from lightvad.stages.recording import recorded, recorded_result
 from lightvad.video.clips import ClipStore, read_labels
 
 RESOLUTIONS = (1, 4, 16)
@@ -102,6 +103,59 @@ def _measure(project: Project, run: Run, runs: Sequence[Run], machine: Machine) 
         for entry, content in zip(scored[1:], others, strict=True)
     ]
     write_json(project.root / run.folder / "complexity.json", {**own, "teachers": teachers} if teachers else own)
+
+
+def run_table(
+    project: Project, *, paper: str, number: str, dataset: str, budget: str, machine: Machine, root: Path
+) -> None:
+    """Time the networks of a table's rows in turns; writes results/speed/DATASET/BUDGET/PAPER/tableN.json.
+
+    Model only, batch 1, at the dataset's frame size; speed does not depend on weights, which are random.
+
+    Raises:
+        LightvadError: the paper has no such table, it shows no speeds, or a row is an object method.
+    """
+    table = project.experiment(paper).table(number)
+    if not table.speeds:
+        message = f"config/experiments/{paper}.yaml: tables.{number} has no `speeds`: there is nothing to time"
+        raise LightvadError(message)
+    machine.apply()
+    out = speeds_path(dataset, budget, paper, number)
+    spec, benchmark = project.dataset(dataset), project.budget(budget).benchmark
+    runs = list(dict.fromkeys(Run(dataset, budget, row.method, row.variant, 0) for row in table.rows))
+    options = {"paper": paper, "table": number, "dataset": dataset, "budget": budget}
+    with recorded_result(
+        project,
+        "benchmark",
+        name=out.stem,
+        options=options | {"device": machine.device, "threads": str(machine.threads)},
+        config=speeds_slice(project, paper=paper, number=number, dataset=dataset, budget=budget),
+        inputs=[],
+        outputs=[out],
+        root=root,
+        methods=dict.fromkeys(run.method for run in runs),
+        machine=machine,
+    ):
+        entries = [
+            entry
+            for timed in runs
+            for entry in _entries(
+                settings_of(project, timed),
+                method=timed.method,
+                variant=timed.variant,
+                frame_size=spec.frame_size,
+                resolutions=spec.map_resolutions,
+                weights=None,
+                device=machine.device,
+                detector=None,
+                objects=0,
+            )
+            if entry.scored
+        ]
+        height, width = spec.frame_size
+        once = benchmark.model_copy(update={"batches": (1,)})
+        rows = time_scorers(entries, footage=None, height=height, width=width, benchmark=once, device=machine.device)
+        write_json(root / out, rows)
 
 
 def run_without_data(

@@ -1,7 +1,7 @@
 """The record that every stage keeps of itself, and the lock that keeps a second process out of a run."""
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -163,25 +163,30 @@ def recorded_result(
     inputs: Sequence[Path],
     outputs: Sequence[Path],
     root: Path,
+    methods: Iterable[str] = (),
+    machine: Machine | None = None,
 ) -> Iterator[None]:
-    """Keep `records/NAME.json` beside a table, a figure or the report, of what happens inside the block.
+    """Keep `records/NAME.json` beside a table, its speeds, a figure or the report, of what happens inside the block.
 
     A second process that would do the same is kept out.
 
     Args:
         project: the configuration.
-        stage: table, figure or report.
+        stage: table, benchmark, figure or report.
         name: of the record, e.g. `table7`.
         options: of the command line.
         config: the slice of configuration that the stage reads.
         inputs: what it reads, relative to `root`.
         outputs: what it writes, relative to `root`, all in one folder.
         root: the folder that holds data/ and results/.
+        methods: whose code the stage runs.
+        machine: device and threads; None: the CPU.
 
     Raises:
         LightvadError: another process is at it, or an input or output is missing or not as its record says.
     """
-    machine = Machine("cpu")
+    machine = machine or Machine("cpu")
+    code = dict.fromkeys(name for method in methods for name in stage_modules(stage, method))
     with (
         _locked(root, outputs[0].parent, name),
         recording(
@@ -189,7 +194,7 @@ def recorded_result(
             command=command_line(project, stage, options),
             config=config,
             config_digest=digest(config),
-            code_digest=code_digest(*stage_modules(stage)),
+            code_digest=code_digest(*(code or stage_modules(stage))),
             inputs=inputs,
             outputs=lambda: outputs,
             root=root,

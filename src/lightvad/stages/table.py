@@ -5,7 +5,6 @@ from pathlib import Path
 from lightvad.artifacts.atomic import write_text
 from lightvad.artifacts.documents import read_csv, write_csv
 from lightvad.artifacts.records import checked_files
-from lightvad.config import Experiment, Table
 from lightvad.errors import LightvadError
 from lightvad.layout import tables_folder
 from lightvad.project import Project
@@ -34,7 +33,7 @@ def run(
         LightvadError: the paper has no such table here, or a run's document is missing.
     """
     experiment = project.experiment(paper)
-    table = table_of(experiment, number)
+    table = experiment.table(number)
     name = tables_folder(datasets, budget, paper) / f"table{number}.csv"
     path = root / name
     with recorded_result(
@@ -43,7 +42,7 @@ def run(
         name=path.stem,
         options=options_of(paper=paper, number=number, datasets=datasets, budget=budget, seeds=seeds),
         config=table_slice(project, paper=paper, kind="tables", number=number, datasets=datasets, seeds=seeds),
-        inputs=table_inputs(table, datasets=datasets, budget=budget, seeds=seeds),
+        inputs=table_inputs(experiment, number, datasets=datasets, budget=budget, seeds=seeds),
         outputs=[name.with_suffix(f".{suffix}") for suffix in ("csv", "md", "tex")],
         root=root,
     ):
@@ -54,19 +53,6 @@ def run(
         write_csv(path, lines, columns_of(table))
         write_text(path.with_suffix(".md"), markdown(title, blocks, caption))
         write_text(path.with_suffix(".tex"), latex(title, blocks, caption))
-
-
-def table_of(experiment: Experiment, number: str) -> Table:
-    """The table of this number.
-
-    Raises:
-        LightvadError: the experiment file has none.
-    """
-    if number not in experiment.tables:
-        known = ", ".join(experiment.tables)
-        message = f"config/experiments/{experiment.name}.yaml: no table {number}; it has {known}"
-        raise LightvadError(message)
-    return experiment.tables[number]
 
 
 def show(path: Path) -> None:
@@ -83,7 +69,7 @@ def show(path: Path) -> None:
     project = Project(path.parents[5])
     printed = [path.relative_to(project.root).with_suffix(suffix) for suffix in (".csv", ".md")]
     checked_files(printed, root=project.root, what=f"checksums of {path.stem}")
-    table = table_of(project.experiment(path.parent.name), path.stem.removeprefix("table"))
+    table = project.experiment(path.parent.name).table(path.stem.removeprefix("table"))
     lines = read_csv(path)
     titles = {name: project.dataset(name).title for name in dict.fromkeys(line["dataset"] for line in lines)}
     text = _markdown(path.with_suffix(".md"))

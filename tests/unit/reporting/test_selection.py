@@ -35,7 +35,7 @@ def test_curves_and_maps_show_the_first_seed_only(made_up: Project) -> None:
 
 def test_every_input_named_is_there_and_curves_need_no_speed(made_up: Project) -> None:
     experiment = made_up.experiment("fast_aed")
-    files = [path for table in experiment.tables.values() for path in table_inputs(table, **CHOICE)]
+    files = [path for number in experiment.tables for path in table_inputs(experiment, number, **CHOICE)]
     files += [path for figure in experiment.figures.values() for path in figure_inputs(figure, **CHOICE)]
     assert all((made_up.root / path).is_file() for path in files)
     curves = {path.name for path in figure_inputs(experiment.figures["4"], **CHOICE)}

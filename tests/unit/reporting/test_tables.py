@@ -11,7 +11,7 @@ from rich.console import Console
 
 from lightvad.artifacts.documents import read_csv
 from lightvad.errors import LightvadError
-from lightvad.layout import Run, tables_folder
+from lightvad.layout import Run, speeds_path, tables_folder
 from lightvad.project import Project
 from lightvad.reporting.captions import figure_caption, table_caption
 from lightvad.reporting.selection import Shown
@@ -103,6 +103,32 @@ def test_speed_factors_are_printed(made_up: Project) -> None:
     text = written(made_up, "1", ("plaza",)).with_suffix(".md").read_text()
     assert "13.9 times model only (61.0 against 4.40 frames/s) and 11.0 times end to end" in text
     assert "with detector yolov3u and 14.2 objects a frame" in text
+
+
+def test_rows_timed_together_stand_beside_the_papers_times_and_their_ratios(made_up: Project) -> None:
+    path = written(made_up, "8", ("plaza",))
+    speeds = {(line["label"], line["metric"]): line for line in read_csv(path) if line["metric"].startswith("fps")}
+    fast, reference = "linear layers", "pointwise"
+    assert [speeds[row, "fps"]["reported"] for row in (fast, reference)] == ["1267", "1480"]
+    assert [speeds[row, "fps"]["measured"] for row in (fast, reference)] == ["100", "110"]
+    assert float(speeds[fast, "fps_ratio"]["reported"]) == pytest.approx(1267 / 1480)
+    assert float(speeds[fast, "fps_ratio"]["measured"]) == pytest.approx(100 / 110)
+    assert speeds[reference, "fps_ratio"]["measured"] == "1"
+    # They were measured on another device than the scores, and under no protocol.
+    assert {(line["device"], line["protocol"]) for line in speeds.values()} == {("Synthetic GPU", "")}
+    text = path.with_suffix(".md").read_text()
+    assert "| 1267.0 | 100.0 | 0.86 | 0.91 |" in text.replace("**", "")
+    assert "Synthetic GPU, 1 threads, eager, bf16-mixed, batch 1, 120x180; the reference is t1_rec_kd." in text
+
+
+def test_missing_speeds_name_the_target(own_project: Project) -> None:
+    speeds = speeds_path("plaza", BUDGET, "fast_aed", "8")
+    (own_project.root / speeds).write_text("[]")
+    with pytest.raises(LightvadError, match=r"table8.json: no row of fast_aed/fully_connected; run `snakemake"):
+        written(own_project, "8", ("plaza",))
+    (own_project.root / speeds).unlink()
+    with pytest.raises(LightvadError, match=r"table8.json: missing; run `snakemake"):
+        written(own_project, "8", ("plaza",))
 
 
 def test_missing_metrics_name_the_target(own_project: Project) -> None:

@@ -13,7 +13,7 @@ from lightvad.artifacts.documents import read_json, write_json
 from lightvad.artifacts.tables import INDEX, LABELS, write_table
 from lightvad.artifacts.weights import read_weights, write_weights
 from lightvad.errors import LightvadError
-from lightvad.layout import Run, clips_folder
+from lightvad.layout import Run, clips_folder, speeds_path
 from lightvad.methods.fast_aed.model import AutoEncoder
 from lightvad.project import Project
 from lightvad.resolution import settings_of
@@ -121,3 +121,27 @@ def test_without_data_both_precisions_are_timed_and_nothing_is_compared(reposito
         (FP32, False, 0),
         (BF16, True, None),
     ]
+
+
+def test_the_rows_of_a_table_are_timed_in_one_process_without_data(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "config").symlink_to(repository / "config")
+    project = Project(tmp_path, SMALL[:2])
+    benchmark.run_table(
+        project, paper="fast_aed", number="8", dataset="plaza", budget="quick", machine=Machine("cpu"), root=tmp_path
+    )
+    path = speeds_path("plaza", "quick", "fast_aed", "8")
+    rows = read_json(tmp_path / path)
+    assert [row["variant"] for row in rows] == ["fully_connected", "t1_rec_kd"]
+    assert {(row["scope"], row["batch"], row["height"], row["width"]) for row in rows} == {("model", 1, HEIGHT, WIDTH)}
+    record = read_json(tmp_path / path.parent / "records" / "table8.json")
+    assert record["command"].startswith("lightvad benchmark --paper fast_aed --table 8 --dataset plaza --budget quick")
+    assert list(record["config"]["rows"]) == ["fast_aed/fully_connected", "fast_aed/t1_rec_kd"]
+
+
+@pytest.mark.parametrize(("number", "told"), [("7", "tables.7 has no `speeds`"), ("99", "no table 99; it has 1, 2")])
+def test_a_table_without_speeds_is_one_line(repository: Path, number: str, told: str) -> None:
+    with pytest.raises(LightvadError, match=told):
+        benchmark.run_table(
+            Project(repository), paper="fast_aed", number=number, dataset="plaza", budget="quick",
+            machine=Machine("cpu"), root=repository,
+        )  # fmt: skip
