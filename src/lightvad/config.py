@@ -220,6 +220,10 @@ class Teacher(Settings):
     weight: float = Field(1.0, gt=0)
 
 
+EPOCH_SCORES_NAME = "epoch_scores.parquet"
+"""In a run's folder: the scores of the test frames by the weights of the epochs that were kept."""
+
+
 class MethodSettings(Settings):
     """Base of every method's `Settings`."""
 
@@ -242,6 +246,26 @@ class MethodSettings(Settings):
     def training_documents(self) -> tuple[str, ...]:
         """What the training writes beside `model.safetensors` and `training.csv`: names in the run's folder."""
         return ()
+
+    @property
+    def kept_epochs(self) -> tuple[int, ...]:
+        """Epochs, counted from 1 and without the last, whose weights are kept to be scored as well (`best_on_test`)."""
+        return ()
+
+    @property
+    def training_epochs(self) -> int:
+        """The last epoch; 0 where the method keeps no others."""
+        return 0
+
+    @property
+    def epoch_weights(self) -> tuple[str, ...]:
+        """The weights of `kept_epochs`: names in the run's folder, among the `training_documents`."""
+        return tuple(f"epochs/{epoch:03}.safetensors" for epoch in self.kept_epochs)
+
+    @property
+    def scoring_documents(self) -> tuple[str, ...]:
+        """What scoring writes beside scores and maps: names in the run's folder."""
+        return (EPOCH_SCORES_NAME,) if self.kept_epochs else ()
 
     def for_stage(self, stage: str) -> dict[str, Any]:
         """The settings that `stage` (pretrain, train, score) reads; a change of any other key does not re-run it."""

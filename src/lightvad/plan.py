@@ -43,6 +43,7 @@ from lightvad.resolution import (
     settings_model,
     settings_of,
     teachers_of,
+    undeclared_outputs,
 )
 
 RUN_DEPTH = 7
@@ -230,7 +231,7 @@ class Plan:
         # A frame method has no stage maps; what an object method's writes, its score does.
         stages = [stage for stage in RUN_STAGES if file in run_outputs(self.project, stage, run)]
         stage = "evaluate" if file.name == GATHERED else stages[0]
-        undeclared = {run.folder / name for name in settings_of(self.project, run).training_documents}
+        undeclared = undeclared_outputs(self.project, run)
         made = [path for path in run_outputs(self.project, stage, run) if path not in undeclared]
         made += [run.folder / GATHERED] if stage == "evaluate" else []
         return [*made, record_path(run.folder, stage)], run_inputs(self.project, stage, run)

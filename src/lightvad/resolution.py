@@ -301,14 +301,28 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
     raise ValueError(message)
 
 
+def undeclared_outputs(project: Project, run: Run) -> list[Path]:
+    """Those of a run's outputs that depend on its settings: the rules do not name them, the records do."""
+    settings = settings_of(project, run)
+    return [run.folder / name for name in (*settings.training_documents, *settings.scoring_documents)]
+
+
+def undeclared_inputs(project: Project, stage: str, run: Run) -> list[Path]:
+    """What a stage of a run reads of `undeclared_outputs`: it comes with the declared inputs, by the same stages."""
+    settings = settings_of(project, run)
+    names = {"score": settings.epoch_weights, "evaluate": settings.scoring_documents}.get(stage, ())
+    return [run.folder / name for name in names]
+
+
 def run_outputs(project: Project, stage: str, run: Run) -> list[Path]:
     """Files that a stage of a run writes, relative to the project's root, without its record."""
+    settings = settings_of(project, run)
     scored = ["maps.npz", "frame_scores.parquet", "regions.parquet"]
     is_object = project.method(run.method).level == "object"
     names = {
         "pretrain": ["pretrained.safetensors", "pretraining.csv"],
-        "train": ["model.safetensors", "training.csv", *settings_of(project, run).training_documents],
-        "score": ["object_scores.parquet"] if is_object else scored,
+        "train": ["model.safetensors", "training.csv", *settings.training_documents],
+        "score": [*(["object_scores.parquet"] if is_object else scored), *settings.scoring_documents],
         "maps": scored,
         "evaluate": ["metrics.json"],
         "benchmark": ["speed.json", "complexity.json"],

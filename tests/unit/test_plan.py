@@ -18,7 +18,7 @@ from lightvad.resolution import (
     run_digest,
     run_inputs,
     run_outputs,
-    settings_of,
+    undeclared_outputs,
 )
 from lightvad.stages import fetch
 
@@ -77,7 +77,7 @@ def test_a_target_asks_for_every_output_of_every_stage_behind_it(repository: Pat
         stages = ["train", "score", "evaluate"] + (["maps"] if plan.level(run.method) == "object" else [])
         stages += ["pretrain", "benchmark"] if (run.variant, run.method, run.seed) == ("default", "fast_aed", 0) else []
         for stage in stages:
-            undeclared = {run.folder / name for name in settings_of(plan.project, run).training_documents}
+            undeclared = undeclared_outputs(plan.project, run)
             made = {str(path) for path in run_outputs(plan.project, stage, run) if path not in undeclared}
             assert made | {str(record_path(run.folder, stage))} <= set(everything), f"{stage} of {run}"
     for file in (

@@ -42,6 +42,9 @@ OBJECT_SCORES = {"clip": "str", "frame": "int32", **BOX, "score": "float32"}
 FRAME_SCORES = {"clip": "str", "frame": "int32", "score": "float64", "label": "int8"}
 """One row per test frame; raw scores, before smoothing."""
 
+EPOCH_SCORES = {"epoch": "int32", "clip": "str", "frame": "int32", "score": "float64"}
+"""One row per kept epoch and test frame; raw scores, before smoothing."""
+
 REGIONS = {"clip": "str", "frame": "int32", **BOX, "score": "float32"}
 """One row per region that a method calls abnormal to the degree `score`; for RBDC and TBDC."""
 

@@ -14,6 +14,7 @@ from lightvad.provenance.chains import Break, Chains
 
 ALL = "all"
 AUC_SUFFIX = "_auc"
+BEST_ON_TEST = "best_on_test"
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,13 @@ class Value:
     measured: str
     metric: str
     protocol: str
+    checkpoint: str
 
     @property
     def key(self) -> str:
         """Its dotted key in `metrics.json`."""
-        return f"protocols.{self.protocol}.{self.metric}" if self.metric.endswith(AUC_SUFFIX) else self.metric
+        section = self.checkpoint if self.checkpoint == BEST_ON_TEST else "protocols"
+        return f"{section}.{self.protocol}.{self.metric}" if self.metric.endswith(AUC_SUFFIX) else self.metric
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ def _row(lines: Sequence[Mapping[str, str]]) -> Row:
     method, _, variant = first["rebuilt_as"].partition("/")
     runs = [Run(first["dataset"], first["budget"], method, variant, int(seed)) for seed in first["seeds"].split()]
     values = (
-        Value(line["measured"], line["metric"], line["protocol"])
+        Value(line["measured"], line["metric"], line["protocol"], line["checkpoint"])
         for line in lines
         if line["measured"] and line["protocol"]
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lightvad.artifacts.tables import INDEX, read_table
 from lightvad.config import Figure, Table, TableRow
 from lightvad.layout import clips_folder
+from lightvad.reporting.results import document
 from lightvad.reporting.selection import Shown, timed_row
 from lightvad.reporting.speed_factors import conditions_sentence, factor_sentences, timings
 
@@ -92,6 +93,17 @@ def beyond_sentences(rows: Sequence[TableRow]) -> list[str]:
     return sentences
 
 
+def best_sentence(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
+    """What `best on test` is, where a run has it."""
+    runs = [run for row in rows for dataset in shown.datasets for run in shown.runs(row, dataset)]
+    if not any(document(shown.root, run, "metrics.json").get("best_on_test") for run in runs):
+        return []
+    return [
+        "Best on test: the largest AUC of a few epochs on the test clips, as the papers chose their checkpoints; no "
+        "result of this project, which keeps the last epoch."
+    ]
+
+
 def table_caption(shown: Shown, table: Table) -> list[str]:
     """The sentences below a table."""
     return [
@@ -99,6 +111,7 @@ def table_caption(shown: Shown, table: Table) -> list[str]:
         seed_sentence(shown),
         *protocol_sentences(shown, table.rows),
         *(absent_sentences(shown, "the literature's rows are") if table.literature else []),
+        *best_sentence(shown, table.rows),
         *([table.note.strip()] if table.note else []),
         *beyond_sentences(table.rows),
         *speed_sentences(shown, table.rows),

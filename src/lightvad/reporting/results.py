@@ -79,6 +79,17 @@ def measurement(root: Path, runs: Sequence[Run], *, metric: str, protocol: str) 
     return _over_seeds(values, bounds)
 
 
+def best_measurement(root: Path, runs: Sequence[Run], *, metric: str, protocol: str) -> Measurement | None:
+    """The same AUC of the epoch that looks best on the test clips; None where a run has kept no other epochs."""
+    values = []
+    for run in runs:
+        best = (document(root, run, "metrics.json").get("best_on_test") or {}).get(protocol)
+        if best is None:
+            return None
+        values += [100 * best[metric]] if best[metric] is not None else []
+    return _over_seeds(values, [])
+
+
 def region_measurement(root: Path, runs: Sequence[Run], *, metric: str) -> Measurement | None:
     """RBDC or TBDC of the same run from several seeds; None where no run has it (a dataset without tracks)."""
     values = [document(root, run, "metrics.json").get(metric) for run in runs]

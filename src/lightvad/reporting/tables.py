@@ -14,6 +14,7 @@ from lightvad.reporting.results import (
     AUC_METRICS,
     REGION_METRICS,
     Measurement,
+    best_measurement,
     checkpoints,
     measurement,
     recorded,
@@ -30,6 +31,8 @@ MEASURED_COLUMNS = (
     "checkpoint",
 )  # fmt: skip
 NAMES = {"micro_auc": "micro AUC", "macro_auc": "macro AUC", "rbdc": "RBDC", "tbdc": "TBDC"}
+BEST_ON_TEST = "best_on_test"
+"""The papers' choice of a checkpoint: a column of its own, labelled."""
 FPS, FPS_RATIO = "fps", "fps_ratio"
 SPEEDS = {FPS: ("frames/s, model only", ".1f"), FPS_RATIO: ("times the reference", ".2f")}
 """Metric of speed -> what stands above its columns, and how its numbers are printed."""
@@ -48,7 +51,8 @@ def lines_of(shown: Shown, table: Table) -> list[Line]:
     """The lines of `tableN.csv`: one value each, in percent, rows in the paper's order.
 
     A measured AUC has a line under its paper's protocol, where `reported` and `delta` stand, and always one under
-    `plain`. RBDC and TBDC follow where the dataset has tracks, frames per second where the table shows speeds.
+    `plain`; where epochs were kept, one of the checkpoint `best_on_test` too. RBDC and TBDC follow where the dataset
+    has tracks, frames per second where the table shows speeds.
 
     Raises:
         LightvadError: a run's document is missing; the line says what to run.
@@ -97,6 +101,10 @@ def _measured(row: TableRow, runs: Sequence[Run], reported: Mapping[str, float |
             value = measurement(root, runs, metric=metric, protocol=protocol)
             stated = reported[metric] if protocol == row.protocol else None
             lines.append({**common, "metric": metric, "protocol": protocol, **_values(value, stated)})
+        best = best_measurement(root, runs, metric=metric, protocol=row.protocol)
+        if best is not None:
+            line = {**common, "checkpoint": BEST_ON_TEST, "metric": metric, "protocol": row.protocol}
+            lines.append({**line, **_values(best, reported[metric])})
     for metric in REGION_METRICS:
         value = region_measurement(root, runs, metric=metric)
         if value is not None:
@@ -159,7 +167,7 @@ class Column:
     @property
     def is_ours(self) -> bool:
         """Whether its numbers were measured here."""
-        return self.numeric and self.heading in ("measured", "plain")
+        return self.numeric and self.heading in ("measured", "best on test", "plain")
 
 
 @dataclass(frozen=True)
@@ -189,30 +197,35 @@ def blocks_of(lines: Sequence[Line], table: Table, titles: Mapping[str, str]) ->
     blocks = []
     for dataset, group in groupby(lines, key=lambda line: line["dataset"]):
         own = list(group)
+        best = any(line["checkpoint"] == BEST_ON_TEST for line in own)
+        headings = ("reported", "measured", "delta", *(["best on test"] if best else []), "plain")
         regions = [metric for metric in REGION_METRICS if any(line["metric"] == metric for line in own)]
         columns = [Column(identity.heading) for identity in table.identity] + [Column(REBUILT)]
         for metric in AUC_METRICS:
-            columns += [Column(h, NAMES[metric], numeric=True) for h in ("reported", "measured", "delta", "plain")]
+            columns += [Column(heading, NAMES[metric], numeric=True) for heading in headings]
         columns += [Column("measured", NAMES[metric], numeric=True) for metric in regions]
         if table.speeds:
             columns += [Column(h, name, numeric=True) for name, _ in SPEEDS.values() for h in ("reported", "timed")]
         columns += [Column(heading) for heading in ("Protocol", "Seeds", "Budget", "Device")]
         block = Block(f"{titles.get(dataset, dataset)}: {own[0]['data']}", columns)
         for _, row_lines in groupby(own, key=lambda line: [line[i.column] for i in table.identity] + [line["label"]]):
-            _add_row(block, list(row_lines), table, regions)
+            _add_row(block, list(row_lines), table, regions, best=best)
         blocks.append(block)
     return blocks
 
 
-def _add_row(block: Block, lines: list[Line], table: Table, regions: Sequence[str]) -> None:
+def _add_row(block: Block, lines: list[Line], table: Table, regions: Sequence[str], *, best: bool) -> None:
     first = lines[0]
     cells = [identity.values.get(first[identity.column], first[identity.column]) for identity in table.identity]
     cells.append(first["label"] or ABSENT)
     for metric in AUC_METRICS:
-        own = [line for line in lines if line["metric"] == metric]
+        of_metric = [line for line in lines if line["metric"] == metric]
+        own = [line for line in of_metric if line["checkpoint"] != BEST_ON_TEST]
         paper = next(iter(own), {})
         plain = next((line for line in own if line["protocol"] == PLAIN), {})
         cells += [_percent(paper, "reported"), _spread(paper), _percent(paper, "delta", "+.1f")]
+        if best:
+            cells.append(_spread(next((line for line in of_metric if line["checkpoint"] == BEST_ON_TEST), {})))
         cells.append(_with_interval(plain))
     cells += [_spread(next((line for line in lines if line["metric"] == m), {})) for m in regions]
     if table.speeds:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -9,7 +10,8 @@ from lightvad.artifacts.atomic import remove_left
 from lightvad.artifacts.documents import write_json, write_sealed
 from lightvad.artifacts.locks import locked
 from lightvad.artifacts.records import collect_records
-from lightvad.artifacts.tables import FRAME_SCORES, REGIONS, TRACKS, read_table
+from lightvad.artifacts.tables import EPOCH_SCORES, FRAME_SCORES, REGIONS, TRACKS, read_table
+from lightvad.config import EPOCH_SCORES_NAME, Protocol
 from lightvad.errors import LightvadError
 from lightvad.evaluation.auc import evaluate_protocol
 from lightvad.evaluation.localization import rbdc_tbdc
@@ -42,6 +44,8 @@ def run(project: Project, run: Run, machine: Machine) -> None:
             )
             for name in dataset.smoothing.protocols
         }
+        settings = settings_of(project, run)
+        best = _best_on_test(project, run, scores, protocols) if settings.kept_epochs else None
         tracks = _placed(project.root / clips_folder(run.dataset) / "tracks.parquet", TRACKS, test, "prepare")
         regions = _placed(folder / "regions.parquet", REGIONS, test, "score")
         rbdc, tbdc = rbdc_tbdc(tracks, regions, frames=len(scores))
@@ -53,8 +57,9 @@ def run(project: Project, run: Run, machine: Machine) -> None:
                 "variant": run.variant,
                 "seed": run.seed,
                 "budget": run.budget,
-                "checkpoint": settings_of(project, run).chosen_checkpoint,
+                "checkpoint": settings.chosen_checkpoint,
                 "protocols": protocols,
+                "best_on_test": best,
                 "rbdc": rbdc,
                 "tbdc": tbdc,
             },
@@ -62,6 +67,43 @@ def run(project: Project, run: Run, machine: Machine) -> None:
     with locked(folder / ".lock", what=run.folder.as_posix()):
         remove_left([folder / GATHERED])
         write_sealed(folder / GATHERED, collect_records(folder, MEASURING_STAGES))
+
+
+def _best_on_test(
+    project: Project, run: Run, last: pd.DataFrame, protocols: Mapping[Protocol, Mapping[str, Any]]
+) -> dict[Protocol, dict[str, Any]]:
+    """What the papers' choice of a checkpoint would give: of each protocol the epoch with the largest micro AUC.
+
+    It looks at the test labels, and is shown beside the result, which is the last epoch's, never in its place.
+
+    Args:
+        project: the configuration.
+        run: the run.
+        last: scores of the last epoch, with labels.
+        protocols: its measures.
+    """
+    settings, dataset = settings_of(project, run), project.dataset(run.dataset)
+    path = project.root / run.folder / EPOCH_SCORES_NAME
+    kept = read_table(path, EPOCH_SCORES)
+    found: dict[int, pd.DataFrame] = {}
+    for epoch in settings.kept_epochs:
+        own = kept[kept["epoch"] == epoch].drop(columns="epoch")
+        found[epoch] = own.merge(last.drop(columns="score"), on=["clip", "frame"], validate="one_to_one")
+        if not len(own) == len(found[epoch]) == len(last):
+            message = f"{path}: epoch {epoch} has {len(own)} scores for {len(last)} frames; run `lightvad score` again"
+            raise LightvadError(message)
+    best = {}
+    for name, measured in protocols.items():
+        candidates = {settings.training_epochs: measured}
+        for epoch, scores in found.items():
+            candidates[epoch] = evaluate_protocol(
+                name, scores, smoothing=dataset.smoothing, fps=dataset.fps, bootstrap=0, seed=run.seed
+            )
+        defined = {epoch: one for epoch, one in candidates.items() if one["micro_auc"] is not None}
+        if defined:
+            chosen = max(sorted(defined), key=lambda epoch: defined[epoch]["micro_auc"])
+            best[name] = {"epoch": chosen, **{key: defined[chosen][key] for key in ("micro_auc", "macro_auc")}}
+    return best
 
 
 def _placed(path: Path, schema: Mapping[str, str], clips: Sequence[Clip], stage: str) -> pd.DataFrame:

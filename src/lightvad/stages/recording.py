@@ -19,6 +19,7 @@ from lightvad.resolution import (
     run_outputs,
     run_slice,
     teachers_of,
+    undeclared_inputs,
 )
 from lightvad.stages.machine import Machine
 
@@ -78,7 +79,7 @@ def recorded(
             config=content,
             config_digest=digest(content),
             code_digest=code_digest(*code),
-            inputs=[*run_inputs(project, stage, run), *also_read],
+            inputs=[*run_inputs(project, stage, run), *undeclared_inputs(project, stage, run), *also_read],
             outputs=lambda: run_outputs(project, stage, run),
             root=project.root,
             device=machine.device,

@@ -60,9 +60,10 @@ def do(root: Path, folder: Path, stage: str, *, salt: str = "") -> None:
         if stage == "table7":
             ours = {**LINE, "rebuilt_as": "fast_aed/default"}
             measured = [
-                {**ours, "metric": "micro_auc", "protocol": "plain", "measured": "61"},
-                {**ours, "metric": "rbdc", "protocol": "regions", "measured": "7.5"},
-                {**LINE, "rebuilt_as": "", "metric": "micro_auc", "protocol": "", "measured": ""},
+                {**ours, "metric": "micro_auc", "protocol": "plain", "checkpoint": "last", "measured": "61"},
+                {**ours, "metric": "micro_auc", "protocol": "plain", "checkpoint": "best_on_test", "measured": "62"},
+                {**ours, "metric": "rbdc", "protocol": "regions", "checkpoint": "last", "measured": "7.5"},
+                {**LINE, "rebuilt_as": "", "metric": "micro_auc", "protocol": "", "checkpoint": "", "measured": ""},
             ]
             write_csv(root / outputs[0], measured)
     if stage == "evaluate":

@@ -23,7 +23,7 @@ def test_a_table_has_a_row_for_each_measured_one_and_for_the_speed_in_its_captio
     measured, speed = found.rows
     assert measured.title == ROW
     assert [(value.measured, value.key) for value in measured.values] == [
-        ("61", "protocols.plain.micro_auc"), ("7.5", "rbdc")
+        ("61", "protocols.plain.micro_auc"), ("62", "best_on_test.plain.micro_auc"), ("7.5", "rbdc")
     ]  # fmt: skip
     assert measured.files == (f"{STUDENT.folder}/metrics.json",)
     assert speed.files == (f"{STUDENT.folder}/speed.json",)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lightvad.artifacts.documents import read_csv
+from lightvad.artifacts.documents import read_csv, read_json, write_json
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, speeds_path, tables_folder
 from lightvad.project import Project
@@ -119,6 +119,23 @@ def test_rows_timed_together_stand_beside_the_papers_times_and_their_ratios(made
     text = path.with_suffix(".md").read_text()
     assert "| 1267.0 | 100.0 | 0.86 | 0.91 |" in text.replace("**", "")
     assert "Synthetic GPU, 1 threads, eager, bf16-mixed, batch 1, 120x180; the reference is t1_rec_kd." in text
+
+
+def test_best_on_test_is_a_column_of_its_own_and_no_result(own_project: Project) -> None:
+    run = Run("plaza", BUDGET, "fast_aed", "default", 0)
+    path = own_project.root / run.folder / "metrics.json"
+    metrics = read_json(path)
+    best = {"epoch": 2, "micro_auc": 0.911, "macro_auc": 0.922}
+    write_json(path, metrics | {"best_on_test": dict.fromkeys(metrics["protocols"], best)})
+    table = written(own_project, "7", ("plaza",))
+    lines = [line for line in read_csv(table) if line["label"] == "Fast-AED" and line["metric"] == "micro_auc"]
+    assert {line["checkpoint"]: line["measured"] for line in lines if line["protocol"] == "fast_aed"} == {
+        "last": "86.3", "best_on_test": "91.1"
+    }  # fmt: skip
+    text = table.with_suffix(".md").read_text().replace("**", "")
+    assert "micro AUC, best on test" in text
+    assert "| 86.3 | - | 91.1 | 85.0 [" in text
+    assert "no result of this project" in text
 
 
 def test_missing_speeds_name_the_target(own_project: Project) -> None:

@@ -17,7 +17,7 @@ from lightvad.errors import LightvadError
 from lightvad.layout import Run, checksums_path, clips_folder, record_path
 from lightvad.modules import code_digest, stage_modules
 from lightvad.project import Project
-from lightvad.resolution import dataset_digest, run_digest, run_inputs, run_outputs, settings_of
+from lightvad.resolution import dataset_digest, run_digest, run_inputs, run_outputs, undeclared_outputs
 from lightvad.stages import fetch, prepare
 from lightvad.stages.machine import Machine
 from lightvad.stages.recording import command_of, recorded, recorded_result
@@ -92,7 +92,7 @@ def test_a_rule_names_the_record_and_everything_that_it_lists(repository: Path, 
     for stage in stages:
         rule = (repository / "workflow" / "rules" / f"{stage}.smk").read_text()
         files = [*run_outputs(project, stage, run), record_path(run.folder, stage)]
-        beside = {run.folder / name for name in settings_of(project, run).training_documents}
+        beside = undeclared_outputs(project, run)
         for file in files:
             named = f'f"{{RUN}}/{file.relative_to(run.folder).as_posix()}"'
             assert (named in rule) == (file not in beside), f"{stage}.smk and run_outputs do not agree on {file}"

@@ -10,8 +10,9 @@ from torch import nn
 
 from lightvad.artifacts.arrays import MapsWriter, Resolution, maps_writer
 from lightvad.artifacts.scratch import scratch_array, scratch_folder
-from lightvad.artifacts.tables import FRAME_SCORES, write_table
+from lightvad.artifacts.tables import EPOCH_SCORES, FRAME_SCORES, write_table
 from lightvad.artifacts.weights import load_state, read_weights
+from lightvad.config import EPOCH_SCORES_NAME
 from lightvad.methods.fast_aed.model import AutoEncoder, ReconstructionError, Student
 from lightvad.methods.fast_aed.settings import FastAedSettings
 from lightvad.methods.fast_aed.windows import WindowReader, normalized, stacked, to_frames
@@ -113,17 +114,13 @@ def scorer(
 def score(job: Job) -> None:
     """Score the test clips: writes `maps.npz`, the maps at each resolution, and `frame_scores.parquet`.
 
+    Where weights of earlier epochs were kept, also `epoch_scores.parquet`, their scores.
+
     Raises:
         LightvadError: the weights are missing or do not fit, or labels do not match the frames.
     """
     settings: FastAedSettings = job.settings
-    path = scorer(
-        settings,
-        frame_size=job.frame_size,
-        resolutions=job.resolutions,
-        weights=job.folder / "model.safetensors",
-        device=job.device,
-    )
+    path = _scorer_of(job, "model.safetensors")
     resolutions = settings.map_resolutions(job.resolutions)
     clips, labels = job.clips.clips("test"), read_labels(job.clips)
     scores = []
@@ -131,15 +128,54 @@ def score(job: Job) -> None:
         for clip in track(clips, total=len(clips), what=job.what, unit="clips"):
             found = _score_clip(path, job.clips, clip, writer, resolutions, settings.score_batch, job.folder)
             scores.append(found)
-    table = pd.DataFrame(
+    labelled = _table(clips, scores).merge(labels, on=["clip", "frame"], how="left", validate="one_to_one")
+    write_table(job.folder / "frame_scores.parquet", labelled, FRAME_SCORES)
+    if settings.kept_epochs:
+        kept = [_epoch_scores(job, *epoch) for epoch in zip(settings.kept_epochs, settings.epoch_weights, strict=True)]
+        write_table(job.folder / EPOCH_SCORES_NAME, pd.concat(kept, ignore_index=True), EPOCH_SCORES)
+
+
+def _scorer_of(job: Job, weights: str) -> FastAedScorer:
+    return scorer(
+        job.settings,
+        frame_size=job.frame_size,
+        resolutions=job.resolutions,
+        weights=job.folder / weights,
+        device=job.device,
+    )
+
+
+def _table(clips: Sequence[Clip], scores: Sequence[np.ndarray]) -> pd.DataFrame:
+    """Columns clip, frame, score, from the scores (T,) of each clip."""
+    return pd.DataFrame(
         {
             "clip": np.repeat([clip.name for clip in clips], [clip.frames for clip in clips]),
             "frame": np.concatenate([np.arange(clip.frames) for clip in clips]),
             "score": np.concatenate(scores).astype(np.float64),
         }
     )
-    labelled = table.merge(labels, on=["clip", "frame"], how="left", validate="one_to_one")
-    write_table(job.folder / "frame_scores.parquet", labelled, FRAME_SCORES)
+
+
+def _epoch_scores(job: Job, epoch: int, weights: str) -> pd.DataFrame:
+    """Table EPOCH_SCORES of one epoch."""
+    path, clips, batch = _scorer_of(job, weights), job.clips.clips("test"), job.settings.score_batch
+    scores = [
+        np.concatenate([found.cpu().numpy() for _, found, _ in _scored(path, job.clips, clip, batch)])
+        for clip in track(clips, total=len(clips), what=f"{job.what} epoch {epoch}", unit="clips")
+    ]
+    return _table(clips, scores).assign(epoch=epoch)
+
+
+def _scored(
+    path: FastAedScorer, clips: ClipStore, clip: Clip, batch: int
+) -> Iterator[tuple[int, torch.Tensor, list[torch.Tensor]]]:
+    """For each batch of the clip's frames: its first frame, scores (B,) and maps (B, r, r) of each resolution."""
+    no_boxes = np.zeros((0, 4), np.float32)
+    reader = WindowReader(clips, offsets=path.offsets, frame_size=(clip.height, clip.width))
+    for start in range(0, clip.frames, batch):
+        places = [(clip.name, t) for t in range(start, min(start + batch, clip.frames))]
+        frames = torch.cat([path.inputs(reader.frames(place), no_boxes)[0] for place in places])
+        yield start, *path.scores_and_maps(frames)
 
 
 def _score_clip(
@@ -152,15 +188,10 @@ def _score_clip(
     folder: Path,
 ) -> np.ndarray:
     """Write the maps of one clip; returns its scores (T,). Maps wait in a scratch file: `full` ones may be large."""
-    no_boxes = np.zeros((0, 4), np.float32)
-    reader = WindowReader(clips, offsets=path.offsets, frame_size=(clip.height, clip.width))
     scores = []
     with scratch_folder(folder) as scratch:
         waiting: list[np.ndarray] = []
-        for start in range(0, clip.frames, batch):
-            places = [(clip.name, t) for t in range(start, min(start + batch, clip.frames))]
-            frames = torch.cat([path.inputs(reader.frames(place), no_boxes)[0] for place in places])
-            found, maps = path.scores_and_maps(frames)
+        for start, found, maps in _scored(path, clips, clip, batch):
             scores.append(found.cpu().numpy())
             if not waiting:
                 waiting = [
@@ -168,7 +199,7 @@ def _score_clip(
                     for k, one in enumerate(maps)
                 ]
             for store, one in zip(waiting, maps, strict=True):
-                store[start : start + len(places)] = one.cpu().numpy()
+                store[start : start + len(one)] = one.cpu().numpy()
         for resolution, store in zip(resolutions, waiting, strict=True):
             writer.write(clip.name, resolution, store.shape, _blocks(store, batch))
     return np.concatenate(scores)

@@ -5,6 +5,7 @@ released code's behaviour a bug, or the paper's text and the code disagree, the 
 which.
 """
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -141,6 +142,12 @@ class FastAedSettings(MethodSettings):
     recalibration_batches: int = Field(
         8, ge=1, description="training batches on which the batch norms of the averaged weights are estimated anew"
     )
+    checkpoints_on_test: int = Field(
+        0,
+        ge=0,
+        description="so many epochs, evenly spread up to the last, are scored on the test clips, to show beside the"
+        " result what the papers' choice among them would give (best_on_test); the result is the last epoch's",
+    )
     validation_windows: int = Field(128, ge=1, description="at most so many held-out windows are validated on")
     precision: Precision = Field("32-true", description="of both training phases")
     score_precision: Precision = "32-true"
@@ -168,6 +175,25 @@ class FastAedSettings(MethodSettings):
         return self.distillation or self.adversarial.discriminators != "none"
 
     @property
+    def kept_epochs(self) -> tuple[int, ...]:
+        """Evenly spread epochs before the last one."""
+        epochs, count = self.training.epochs, self.checkpoints_on_test
+        if not self.distils or count == 0:
+            return ()
+        spread = {math.ceil(epochs * (k + 1) / count) for k in range(count)}
+        return tuple(sorted(spread - {epochs}))
+
+    @property
+    def training_epochs(self) -> int:
+        """Epochs of the second phase."""
+        return self.training.epochs
+
+    @property
+    def training_documents(self) -> tuple[str, ...]:
+        """The weights of the epochs that are kept beside the last."""
+        return self.epoch_weights
+
+    @property
     def trains_on_boxes(self) -> bool:
         """Pasted objects are cut out along their boxes; nothing else here looks at boxes."""
         return self.pasting is not None
@@ -189,7 +215,7 @@ class FastAedSettings(MethodSettings):
             kept = {key: read[key] for key in ("autoencoder", "pretraining", "horizontal_flip", "precision")}
             return {**kept, "network": {key: read["network"][key] for key in encoder}}
         if stage == "score":
-            keys = ("network", "autoencoder", "score_batch")
+            keys = ("network", "autoencoder", "score_batch", "checkpoints_on_test")
             return {
                 **{key: read[key] for key in keys},
                 "precision": self.score_precision,

@@ -74,6 +74,8 @@ def pretrain(job: Job) -> None:
 def train(job: Job) -> None:
     """Second phase: distil the teachers' maps. Writes `model.safetensors` and `training.csv`.
 
+    With `checkpoints_on_test` also the weights of earlier epochs, under `epochs/`.
+
     With `distillation` off and no discriminators, the pre-trained auto-encoder itself becomes the model.
 
     Raises:
@@ -109,7 +111,15 @@ def train(job: Job) -> None:
         modules=phase.modules,
         optimizers=phase.optimizers,
     )
-    fit(training, batches=batches.epoch, step=phase.step, batches_per_epoch=len(batches), after_epoch=phase.validate)
+    kept = dict(zip(settings.kept_epochs, settings.epoch_weights, strict=True))
+
+    def after_epoch(epoch: int) -> dict[str, float]:
+        measured = phase.validate(epoch)
+        if epoch + 1 in kept:
+            write_weights(job.folder / kept[epoch + 1], phase.kept.state_dict(), job.metadata)
+        return measured
+
+    fit(training, batches=batches.epoch, step=phase.step, batches_per_epoch=len(batches), after_epoch=after_epoch)
     write_weights(job.folder / "model.safetensors", phase.kept.state_dict(), job.metadata)
     finish(training)
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lightvad.artifacts.arrays import Maps
-from lightvad.artifacts.tables import FRAME_SCORES, read_table
-from lightvad.artifacts.weights import write_weights
+from lightvad.artifacts.tables import EPOCH_SCORES, FRAME_SCORES, read_table
+from lightvad.artifacts.weights import read_weights, write_weights
 from lightvad.errors import LightvadError
 from lightvad.methods.fast_aed import scoring, training
 from lightvad.methods.fast_aed.settings import Settings
@@ -59,6 +59,31 @@ def test_the_scores_written_are_those_of_the_scorer(make_job: MakeJob, settings:
         score = path.scores(*path.inputs(window, NO_BOXES))
         assert score.shape == (1,)
         assert score.item() == pytest.approx(table["score"][t], rel=1e-4)
+
+
+def test_kept_epochs_are_those_of_a_training_that_ended_there(make_job: MakeJob) -> None:
+    """Constant learning rate: the kept first epoch is the last one of a training of a single epoch."""
+    layers = {"training": {"epochs": 3, "lr_decay": "constant"}, "checkpoints_on_test": 3}
+    job, short = make_job("run", layers), make_job("short", {"training": {"epochs": 1, "lr_decay": "constant"}})
+    assert job.settings.kept_epochs == (1, 2)
+    for one in (job, short):
+        training.train(one)
+        scoring.score(one)
+    kept, _ = read_weights(job.folder / "epochs" / "001.safetensors", "fast_aed")
+    last, _ = read_weights(short.folder / "model.safetensors", "fast_aed")
+    assert all(torch.equal(kept[name], last[name]) for name in last)
+    table = read_table(job.folder / "epoch_scores.parquet", EPOCH_SCORES)
+    assert table["epoch"].tolist() == [1] * 9 + [2] * 9
+    first = table[table["epoch"] == 1]["score"].to_numpy()
+    np.testing.assert_array_equal(first, read_table(short.folder / "frame_scores.parquet", FRAME_SCORES)["score"])
+    assert not (short.folder / "epoch_scores.parquet").exists()
+
+
+@pytest.mark.parametrize(("epochs", "count", "kept"), [(35, 0, ()), (35, 1, ()), (6, 3, (2, 4)), (3, 10, (1, 2))])
+def test_kept_epochs_are_spread_up_to_the_last(epochs: int, count: int, kept: tuple[int, ...]) -> None:
+    settings = Settings.model_validate({"training": {"epochs": epochs}, "checkpoints_on_test": count})
+    assert settings.kept_epochs == kept
+    assert settings.training_documents == tuple(f"epochs/{epoch:03}.safetensors" for epoch in kept)
 
 
 def test_maps_are_written_at_every_resolution_and_scores_come_from_them(make_job: MakeJob) -> None:
