@@ -12,16 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from lightvad.artifacts.arrays import write_masks
-from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, write_table
 from lightvad.config import Dataset
-from lightvad.datasets.clips import check_clips, clear, store_video
-from lightvad.datasets.contents import Item, contents
-from lightvad.datasets.fetching import fetched_files
+from lightvad.datasets.clips import check_clips, store_video, write_tables
+from lightvad.datasets.contents import Item, fetched_contents
 from lightvad.datasets.labels import check_masks, labels_from_masks, labels_table, read_matlab_volume
 from lightvad.datasets.tracks import link, numbered
 from lightvad.errors import LightvadError
 from lightvad.progress import track
-from lightvad.video.clips import Clip, index_of
+from lightvad.video.clips import Clip
 
 # The archive of the labels holds the test videos once more, for a demonstration.
 MEMBER = re.compile(
@@ -39,9 +37,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
     Raises:
         LightvadError: fetch has not run, a file is damaged, or clips, frames and masks do not agree in number.
     """
-    _, files = fetched_files(dataset, raw)
-    clear(root)
-    with contents(files, MEMBER, raw=raw, root=root) as items:
+    with fetched_contents(dataset, MEMBER, raw=raw, root=root) as items:
         videos = {_name(item): item for item in items if item.found["split"]}
         volumes = {f"Test{int(item.found['label']):02d}": item for item in items if item.found["label"]}
         clips = [
@@ -56,9 +52,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
             masks = _masks(clip, volumes, raw)
             write_masks(root / "masks" / f"{clip.name}.npz", masks)
             labels[clip.name], tracks[clip.name] = labels_from_masks(masks), link(masks)
-    write_table(root / "labels.parquet", labels_table(labels), LABELS)
-    write_table(root / "tracks.parquet", numbered(tracks), TRACKS)
-    write_table(root / "index.parquet", index_of(clips), INDEX)
+    write_tables(root, clips, labels=labels_table(labels), tracks=numbered(tracks))
 
 
 def _name(item: Item) -> str:

@@ -6,13 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import pandas as pd
+
 from lightvad.artifacts.atomic import atomic_path, remove
+from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, write_table
 from lightvad.config import Dataset
 from lightvad.errors import LightvadError
-from lightvad.video.clips import SPLITS, Clip, decode_image, write_zip_clip
+from lightvad.video.clips import SPLITS, Clip, decode_image, index_of, write_zip_clip
 from lightvad.video.decoding import VideoFrames
 
 Item = TypeVar("Item")
+
+
+def write_tables(root: Path, clips: Sequence[Clip], *, labels: pd.DataFrame, tracks: pd.DataFrame) -> None:
+    """Write the tables LABELS, TRACKS and INDEX of prepared clips, the index last: it says that all is there."""
+    write_table(root / "labels.parquet", labels, LABELS)
+    write_table(root / "tracks.parquet", tracks, TRACKS)
+    write_table(root / "index.parquet", index_of(clips), INDEX)
 
 
 def clear(root: Path) -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightvad.artifacts.scratch import clear_scratch, scratch_folder
+from lightvad.config import Dataset
 from lightvad.datasets.archives import members
+from lightvad.datasets.clips import clear
+from lightvad.datasets.fetching import fetched_files
 from lightvad.errors import LightvadError
 from lightvad.progress import say
 
@@ -20,6 +23,19 @@ class Item(NamedTuple):
     found: re.Match[str]
     path: Path
     where: str
+
+
+@contextlib.contextmanager
+def fetched_contents(dataset: Dataset, pattern: re.Pattern[str], *, raw: Path, root: Path) -> Iterator[list[Item]]:
+    """The `contents` of the files that fetch has brought, after what an earlier preparation has left is removed.
+
+    Raises:
+        LightvadError: fetch has not run, or as `contents`.
+    """
+    _, files = fetched_files(dataset, raw)
+    clear(root)
+    with contents(files, pattern, raw=raw, root=root) as items:
+        yield items
 
 
 @contextlib.contextmanager

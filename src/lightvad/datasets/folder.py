@@ -14,15 +14,14 @@ import numpy as np
 import pandas as pd
 
 from lightvad.artifacts.documents import read_csv
-from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, UNKNOWN, write_table
+from lightvad.artifacts.tables import TRACKS, UNKNOWN
 from lightvad.config import Dataset
-from lightvad.datasets.clips import clear, store_video
-from lightvad.datasets.contents import Item, contents
-from lightvad.datasets.fetching import fetched_files
+from lightvad.datasets.clips import store_video, write_tables
+from lightvad.datasets.contents import Item, fetched_contents
 from lightvad.datasets.labels import labels_from_ranges, labels_table
 from lightvad.errors import LightvadError
 from lightvad.progress import track
-from lightvad.video.clips import Clip, index_of
+from lightvad.video.clips import Clip
 
 MEMBER = re.compile(
     r"^(?:(?P<split>normal|score)/(?P<video>[^/]+)\.(?:mp4|avi|mkv|mov|webm)|(?P<labels>labels\.csv))$", re.IGNORECASE
@@ -38,9 +37,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
         LightvadError: fetch has not run, a video is damaged, of another frame rate than `fps`, or has the name of
             another, or `labels.csv` names a clip or frame that is not there.
     """
-    _, files = fetched_files(dataset, raw)
-    clear(root)
-    with contents(files, MEMBER, raw=raw, root=root) as items:
+    with fetched_contents(dataset, MEMBER, raw=raw, root=root) as items:
         videos = [item for item in items if item.found["split"]]
         clips = [
             _clip(item, dataset, root)
@@ -50,9 +47,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
         test = [clip for clip in clips if clip.split == "test"]
         listed = [item for item in items if item.found["labels"]]
         labels = _labels(test, listed[0]) if listed else _unknown(test)
-    write_table(root / "labels.parquet", labels_table(labels), LABELS)
-    write_table(root / "tracks.parquet", pd.DataFrame(columns=list(TRACKS)), TRACKS)
-    write_table(root / "index.parquet", index_of(clips), INDEX)
+    write_tables(root, clips, labels=labels_table(labels), tracks=pd.DataFrame(columns=list(TRACKS)))
 
 
 def _clip(item: Item, dataset: Dataset, root: Path) -> Clip:

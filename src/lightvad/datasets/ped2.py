@@ -20,16 +20,15 @@ import numpy as np
 
 from lightvad.artifacts.arrays import DAMAGE, read_arrays, write_masks
 from lightvad.artifacts.atomic import write_bytes
-from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, write_table
 from lightvad.config import Dataset
 from lightvad.datasets.archives import Limits, members
-from lightvad.datasets.clips import check_frames, clear, in_order, one_size, video_clip
+from lightvad.datasets.clips import check_frames, clear, in_order, one_size, video_clip, write_tables
 from lightvad.datasets.fetching import fetched_files
 from lightvad.datasets.labels import check_masks, check_ranges, labels_from_masks, labels_table, read_matlab_ranges
 from lightvad.datasets.tracks import tracks_table
 from lightvad.errors import LightvadError
 from lightvad.progress import track
-from lightvad.video.clips import Clip, decode_image, index_of, write_zip_clip
+from lightvad.video.clips import Clip, decode_image, write_zip_clip
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", int, str)
@@ -94,9 +93,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
         check_ranges(labels, read_matlab_ranges(content.ranges, "UCSDped2.m"), "UCSDped2.m")
     for name, stack in masks.items():
         write_masks(root / "masks" / f"{name}.npz", stack)
-    write_table(root / "labels.parquet", labels_table(labels), LABELS)
-    write_table(root / "tracks.parquet", tracks_table(masks), TRACKS)
-    write_table(root / "index.parquet", index_of(clips), INDEX)
+    write_tables(root, clips, labels=labels_table(labels), tracks=tracks_table(masks))
 
 
 def _files_of(layout: str, dataset: Dataset) -> int:

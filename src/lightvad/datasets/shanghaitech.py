@@ -14,16 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from lightvad.artifacts.arrays import read_array, write_masks
-from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, write_table
 from lightvad.config import Dataset
-from lightvad.datasets.clips import check_clips, clear, store_images, store_video
-from lightvad.datasets.contents import Item, by_group, contents
-from lightvad.datasets.fetching import fetched_files
+from lightvad.datasets.clips import check_clips, store_images, store_video, write_tables
+from lightvad.datasets.contents import Item, by_group, fetched_contents
 from lightvad.datasets.labels import check_labels, check_masks, labels_table
 from lightvad.datasets.tracks import link, numbered
 from lightvad.errors import LightvadError
 from lightvad.progress import track
-from lightvad.video.clips import Clip, index_of
+from lightvad.video.clips import Clip
 
 MEMBER = re.compile(
     r"(?:^|/)(?:"
@@ -43,9 +41,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
     Raises:
         LightvadError: fetch has not run, a file is damaged, or clips, frames and labels do not agree in number.
     """
-    _, files = fetched_files(dataset, raw)
-    clear(root)
-    with contents(files, MEMBER, raw=raw, root=root) as items:
+    with fetched_contents(dataset, MEMBER, raw=raw, root=root) as items:
         named = by_group(items, MEMBER)
         frames: dict[str, dict[int, Path]] = defaultdict(dict)
         for item in items:
@@ -69,9 +65,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
             masks = _masks(clip, named["masks"], raw)
             write_masks(root / "masks" / f"{clip.name}.npz", masks)
             tracks[clip.name] = link(masks)
-    write_table(root / "labels.parquet", labels_table(labels), LABELS)
-    write_table(root / "tracks.parquet", numbered(tracks), TRACKS)
-    write_table(root / "index.parquet", index_of(clips), INDEX)
+    write_tables(root, clips, labels=labels_table(labels), tracks=numbered(tracks))
 
 
 def _labels(clip: Clip, published: Mapping[str, Item], raw: Path) -> np.ndarray:

@@ -17,16 +17,14 @@ import numpy as np
 import pandas as pd
 
 from lightvad.artifacts.arrays import write_masks
-from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, write_table
 from lightvad.config import Dataset
-from lightvad.datasets.clips import check_clips, clear, store_video
-from lightvad.datasets.contents import Item, by_group, contents
-from lightvad.datasets.fetching import fetched_files
+from lightvad.datasets.clips import check_clips, store_video, write_tables
+from lightvad.datasets.contents import Item, by_group, fetched_contents
 from lightvad.datasets.labels import check_masks, labels_from_ranges, labels_table
 from lightvad.datasets.tracks import numbered
 from lightvad.errors import LightvadError
 from lightvad.progress import track
-from lightvad.video.clips import Clip, decode_image, index_of
+from lightvad.video.clips import Clip, decode_image
 
 MEMBER = re.compile(
     r"(?:^|/)(?:"
@@ -56,9 +54,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
     Raises:
         LightvadError: fetch has not run, a file is damaged or missing, or clips, frames and tracks do not agree.
     """
-    _, files = fetched_files(dataset, raw)
-    clear(root)
-    with contents(files, MEMBER, raw=raw, root=root) as items:
+    with fetched_contents(dataset, MEMBER, raw=raw, root=root) as items:
         named = by_group(items, MEMBER)
         annotations: dict[str, dict[int, Item]] = defaultdict(dict)
         for item in items:
@@ -80,9 +76,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
                 masks, boxes[name] = _masks(clip, tracks, annotations[name], raw)
                 write_masks(root / "masks" / f"{name}.npz", masks)
         check_clips(clips, dataset, raw)
-    write_table(root / "labels.parquet", labels_table(labels), LABELS)
-    write_table(root / "tracks.parquet", numbered(boxes), TRACKS)
-    write_table(root / "index.parquet", index_of(clips), INDEX)
+    write_tables(root, clips, labels=labels_table(labels), tracks=numbered(boxes))
 
 
 def _splits(lists: Mapping[str, Item], raw: Path) -> dict[str, str]:

@@ -11,8 +11,9 @@ import pandas as pd
 
 from lightvad.artifacts.arrays import write_masks
 from lightvad.artifacts.atomic import remove
-from lightvad.artifacts.tables import BOXES, INDEX, LABELS, TRACKS, write_table
+from lightvad.artifacts.tables import BOXES, TRACKS, write_table
 from lightvad.config import Dataset
+from lightvad.datasets.clips import write_tables
 from lightvad.datasets.plaza.cast import SCRIPTS, Actor, Director, cast_clip, cast_still
 from lightvad.datasets.plaza.geometry import Camera
 from lightvad.datasets.plaza.rendering import Body, Drawing, draw, exposed
@@ -21,7 +22,7 @@ from lightvad.datasets.plaza.settings import SPLITS, PlazaSettings, Split
 from lightvad.errors import LightvadError
 from lightvad.progress import track
 from lightvad.project import parsed
-from lightvad.video.clips import Clip, index_of, write_zip_clip
+from lightvad.video.clips import Clip, write_zip_clip
 
 TRACKS_PER_CLIP = 1000
 """Track numbers are `clip number * TRACKS_PER_CLIP + place in the cast`: unique in the dataset."""
@@ -122,10 +123,8 @@ def generate(settings: PlazaSettings, root: Path) -> None:
             frames = np.arange(len(clip.frames))
             labels.append(pd.DataFrame({"clip": clip.name, "frame": frames, "label": clip.labels}))
             tracks.append(clip.tracks)
-    write_table(root / "labels.parquet", pd.concat(labels), LABELS)
-    write_table(root / "tracks.parquet", pd.concat(tracks), TRACKS)
     write_table(root / "truth_boxes.parquet", pd.concat(boxes), BOXES)
-    write_table(root / "index.parquet", index_of(clips), INDEX)
+    write_tables(root, clips, labels=pd.concat(labels), tracks=pd.concat(tracks))
 
 
 def _encoded(frames: np.ndarray) -> Iterator[tuple[str, bytes]]:

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 
 from lightvad.artifacts.arrays import write_masks
-from lightvad.artifacts.tables import INDEX, LABELS, TRACKS, write_table
 from lightvad.config import Dataset
+from lightvad.datasets.clips import write_tables
 from lightvad.datasets.labels import labels_from_masks, labels_table
 from lightvad.datasets.tracks import tracks_table
-from lightvad.video.clips import Clip, index_of, write_zip_clip
+from lightvad.video.clips import Clip, write_zip_clip
 
 
 def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
@@ -39,6 +39,4 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
     for name, mask in masks.items():
         write_masks(root / "masks" / f"{name}.npz", mask)
     labels = {name: labels_from_masks(mask) for name, mask in masks.items()}
-    write_table(root / "labels.parquet", labels_table(labels), LABELS)
-    write_table(root / "tracks.parquet", tracks_table(masks), TRACKS)
-    write_table(root / "index.parquet", index_of(clips), INDEX)
+    write_tables(root, clips, labels=labels_table(labels), tracks=tracks_table(masks))
