@@ -23,6 +23,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from lightvad.artifacts.atomic import remove_left
 from lightvad.artifacts.documents import write_csv
 from lightvad.artifacts.states import read_state, write_state
+from lightvad.compute import device_of
 from lightvad.errors import LightvadError
 from lightvad.prefetch import read_ahead
 from lightvad.progress import say, track
@@ -40,10 +41,7 @@ def launch(device: str, precision: str) -> Fabric:
     Raises:
         LightvadError: `cuda` is asked for and there is none.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        message = "device: cuda was asked for but torch sees no GPU; use --device cpu or auto"
-        raise LightvadError(message)
-    return Fabric(accelerator=device, devices=1, precision=precision)  # type: ignore[arg-type]
+    return Fabric(accelerator=device_of(device).type, devices=1, precision=precision)  # type: ignore[arg-type]
 
 
 def seed_everything(seed: int) -> None:

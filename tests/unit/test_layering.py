@@ -19,6 +19,7 @@ LAYERS = {
     "layout": 1,
     "smoothing": 1,
     "artifacts": 1,
+    "compute": 1,
     "modules": 1,
     "video": 2,
     "resolution": 2,

@@ -40,10 +40,14 @@ class Checkout:
 
     root: Path
 
-    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the project, with its own lightvad; returns the ended process with its output."""
+    def run(self, *command: str, given: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project, with its own lightvad; returns the ended process with its output.
+
+        `given` is its standard input, `variables` are those of its environment.
+        """
+        environment = self.environment(**variables)
         return subprocess.run(
-            command, cwd=self.root, env=self.environment(**variables), capture_output=True, text=True, check=False
+            command, cwd=self.root, env=environment, input=given, capture_output=True, text=True, check=False
         )
 
     def environment(self, **variables: str) -> dict[str, str]:

@@ -1,5 +1,10 @@
 """All tables and figures of Fast-AED, from raw video to the page that shows them: smoke budget, plaza cut down."""
 
+import json
+import re
+import shlex
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,18 +21,29 @@ TINY = (
     "datasets.plaza.frames={train: 60, test: 100, detector: 2}",
     "budgets.smoke.methods.fast_aed.pretraining.windows_per_epoch=8",
     "budgets.smoke.methods.fast_aed.training.windows_per_epoch=8",
+    "datasets.plaza.frame_size=[64, 96]",
+    "datasets.plaza.generator.frame_size=[64, 96]",
+    "datasets.plaza.generator.minimal_pixels=4",
+    "datasets.plaza.detection.motion.minimal_area=8",
     "budgets.smoke.bootstrap=20",
 )
-"""A hundred frames: an ablation's training, scores and AUC are then little more than three starts of Python."""
+"""A hundred frames of 64 x 96 pixels."""
 LARGEST_PAGE = 5_000_000
+COMMAND_LINE = re.compile(r"-m lightvad (.+) 2>&1 \| tee")
+IN_ONE_PROCESS = Path(__file__).with_name("in_one_process.py")
 CHOICE = (("plaza",), "smoke")
 
 
 @pytest.fixture(scope="module")
 def paper(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A project in which `fast_aed_paper` has run."""
-    checkout = copy_project(repository, tmp_path_factory.mktemp("paper") / "project")
-    ended = checkout.snakemake("fast_aed_paper", small=TINY)
+    """A project in which every command that Snakemake plans for `fast_aed_paper` has run."""
+    checkout = copy_project(repository, tmp_path_factory.mktemp("paper"))
+    planned = checkout.snakemake("--dry-run", "--printshellcmds", "fast_aed_paper", small=TINY)
+    assert planned.returncode == 0, planned.stdout + planned.stderr
+    commands = [shlex.split(line) for line in COMMAND_LINE.findall(planned.stdout + planned.stderr)]
+    stages = Counter(command[0] for command in commands)
+    assert (stages["pretrain"], stages["train"], stages["table"], stages["figure"]) == (2, 41, 8, 10)
+    ended = checkout.run(sys.executable, str(IN_ONE_PROCESS), given=json.dumps(commands))
     assert ended.returncode == 0, (ended.stdout + ended.stderr)[-6000:]
     return checkout
 

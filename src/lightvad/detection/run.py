@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from lightvad.artifacts.tables import BOX, BOXES, write_table
+from lightvad.compute import device_of
 from lightvad.config import ClassProbabilities, Detection, ImportedBoxes, MotionRegions, UltralyticsDetector
 from lightvad.detection.class_probabilities import OnnxClassifier, write_class_probabilities
 from lightvad.detection.imported import read_boxes
@@ -19,7 +20,6 @@ from lightvad.detection.yolo import Detections, YoloDetector, published_network
 from lightvad.detection.yolo_training import train_detector, trained_network
 from lightvad.errors import LightvadError
 from lightvad.progress import say, track
-from lightvad.training_loop import launch
 from lightvad.video.clips import Clip, ClipStore
 
 SPLITS = ("train", "test")
@@ -159,7 +159,7 @@ def _yolo(
     what: str,
 ) -> YoloDetector:
     """The configured network, with published weights or trained here first."""
-    target = launch(device, "32-true").device
+    target = device_of(device)
     if settings.weights is not None:
         network, names = published_network(checked_file(settings.weights, raw, "detector weights"), folder=folder)
     else:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from lightvad.compute import device_of
 from lightvad.config import Detection, UltralyticsDetector
 from lightvad.detection.motion import motion_boxes
 from lightvad.detection.sources import checked_file
 from lightvad.detection.yolo import YoloDetector, published_network, untrained_network
 from lightvad.detection.yolo_training import trained_network
-from lightvad.training_loop import launch
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def detector_for_timing(
         architecture = root / str(settings.architecture)
         network, names = trained_network(architecture, folder=folder)
         name = f"{architecture.stem} at {settings.image_size} px, trained on generated boxes"
-    detector = YoloDetector(network, names=names, settings=settings, device=launch(device, "32-true").device)
+    detector = YoloDetector(network, names=names, settings=settings, device=device_of(device))
     return TimedDetector(name, lambda frame: detector.detect([frame])[0].boxes, network, settings.image_size)
 
 

@@ -17,13 +17,14 @@ from torch import nn
 from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.tables import BOX, BOXES, read_table
 from lightvad.artifacts.weights import load_state, read_weights, write_weights
+from lightvad.compute import device_of
 from lightvad.config import Detection, UltralyticsDetector
 from lightvad.detection.yolo import built_network, fused, largest_stride, network_images
 from lightvad.errors import LightvadError
 from lightvad.layout import CHECKSUMS
 from lightvad.modules import code_digest
 from lightvad.project import digest
-from lightvad.training_loop import Training, finish, fit, launch, seed_everything
+from lightvad.training_loop import Training, finish, fit, seed_everything
 from lightvad.video.clips import ClipStore
 
 WEIGHTS = "detector.safetensors"
@@ -82,7 +83,7 @@ def train_detector(
     Raises:
         LightvadError: the dataset has no boxes to train on, or a loss became NaN.
     """
-    target = launch(device, "32-true").device
+    target = device_of(device)
     seed_everything(seed)
     network, names = built_network(architecture, folder=folder)
     network = cast(Any, network).to(target, memory_format=torch.channels_last)  # a fifth faster on a CPU

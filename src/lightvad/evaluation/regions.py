@@ -16,9 +16,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 import pandas as pd
-import torch
 from scipy.ndimage import uniform_filter1d
-from torchvision.ops import nms
 
 from lightvad.artifacts.tables import BOX, REGIONS
 from lightvad.errors import LightvadError
@@ -62,10 +60,26 @@ def regions_from_maps(
     for start, block in _filtered_blocks(maps, frame_size):
         for t, plane in enumerate(block, start=start):
             boxes, scores = _boxes(plane, levels, frame_size)
-            kept = nms(torch.from_numpy(boxes), torch.from_numpy(scores), SUPPRESSION).numpy()
+            kept = best_of_overlapping(boxes, scores)
             found.append(pd.DataFrame(boxes[kept], columns=list(BOX)).assign(frame=t, score=scores[kept]))
     table = pd.concat(found, ignore_index=True).assign(clip=clip)
     return table[list(REGIONS)].astype({name: kind for name, kind in REGIONS.items() if name != "clip"})
+
+
+def best_of_overlapping(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Non-maximum suppression: which boxes stay, by falling score, int (M,).
+
+    Args:
+        boxes: float32 (N, 4), x2/y2 exclusive.
+        scores: float32 (N,).
+    """
+    if len(boxes) == 0:
+        return np.empty(0, int)
+    corners_and_sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).astype(np.float64)
+    # OpenCV's wants positive scores. (torchvision's is as good, but its import takes longer than a clip's regions.)
+    ranks = np.unique(scores, return_inverse=True)[1] + 1
+    kept = cv2.dnn.NMSBoxes(corners_and_sizes.tolist(), ranks.tolist(), score_threshold=0, nms_threshold=SUPPRESSION)
+    return np.asarray(kept, int)
 
 
 def grid_size(frame_size: tuple[int, int]) -> tuple[int, int]:

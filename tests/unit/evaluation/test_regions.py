@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import uniform_filter1d
+from torchvision.ops import nms
 
 from lightvad.artifacts.tables import REGIONS, TRACKS, checked
 from lightvad.errors import LightvadError
@@ -99,3 +101,15 @@ def test_nan_is_refused_by_clip_and_frame() -> None:
     maps[7, 0, 0] = np.nan
     with pytest.raises(LightvadError, match="clip Test003, frame 7"):
         regions_from_maps(maps, clip="Test003", frame_size=FRAME)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 40), st.integers(0, 999))
+def test_of_overlapping_boxes_the_best_stays_as_torchvision_says(count: int, seed: int) -> None:
+    noise = np.random.default_rng(seed)
+    corner, size = noise.integers(0, 60, (count, 2)), noise.integers(1, 30, (count, 2))
+    boxes = np.concatenate([corner, corner + size], axis=1).astype(np.float32) * 4
+    # Some scores are equal, some negative.
+    scores = (noise.integers(-5, 15, count) / 10).astype(np.float32)
+    expected = nms(torch.from_numpy(boxes), torch.from_numpy(scores), regions.SUPPRESSION).numpy()
+    assert regions.best_of_overlapping(boxes, scores).tolist() == expected.tolist()

@@ -9,6 +9,7 @@ import torch
 from lightvad.artifacts.arrays import Resolution
 from lightvad.artifacts.tables import BOX, OBJECT_SCORES, write_table
 from lightvad.artifacts.weights import load_state, read_weights
+from lightvad.compute import Compute
 from lightvad.methods.background_agnostic.inputs import (
     as_inputs,
     counts,
@@ -21,7 +22,6 @@ from lightvad.methods.background_agnostic.settings import Settings
 from lightvad.methods.protocol import Job
 from lightvad.prefetch import read_ahead
 from lightvad.progress import track
-from lightvad.training_loop import launch
 
 METHOD = "background_agnostic"
 
@@ -40,9 +40,9 @@ class ObjectScorer:
     def __init__(self, settings: Settings, network: BackgroundAgnostic, device: str) -> None:
         self.offsets: Sequence[int] = (-settings.gap, 0, settings.gap)
         self.precision: str = settings.precision
-        self._fabric = launch(device, settings.precision)
+        self._compute = Compute.on(device, settings.precision)
         # Channels-last convolutions are three times faster on a CPU with so few channels.
-        self.network: torch.nn.Module = network.eval().to(self._fabric.device).to(memory_format=torch.channels_last)
+        self.network: torch.nn.Module = network.eval().to(self._compute.device).to(memory_format=torch.channels_last)
         self._channels = network.channels
         self._motion = motion_of(settings)
         self._batch = settings.score_batch
@@ -67,12 +67,12 @@ class ObjectScorer:
             float32 (K, 1, 64, 64) in [0, 1] and twice (K, C, 64, 64) in [-1, 1], on the network's device.
         """
         del class_probabilities
-        return as_inputs(object_crops(window, boxes, self._motion, where), self._fabric.device)
+        return as_inputs(object_crops(window, boxes, self._motion, where), self._compute.device)
 
     @torch.inference_mode()
     def task_scores(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Anomaly scores float32 (K, 3) in [0, 1], a column per stream, in passes of `score_batch` objects."""
-        with self._fabric.autocast():
+        with self._compute.autocast():
             passes = [self.network(*part) for part in zip(*(x.split(self._batch) for x in inputs), strict=True)]
         return torch.cat(passes).float()
 
@@ -84,7 +84,8 @@ class ObjectScorer:
         """Random crops of `objects` objects in each of `batch` frames; the size of the frame does not matter here."""
         del height, width
         return tuple(
-            torch.rand(batch * objects, channels, SIZE, SIZE, device=self._fabric.device) for channels in self._channels
+            torch.rand(batch * objects, channels, SIZE, SIZE, device=self._compute.device)
+            for channels in self._channels
         )
 
 

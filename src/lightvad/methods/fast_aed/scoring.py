@@ -12,13 +12,13 @@ from lightvad.artifacts.arrays import MapsWriter, Resolution, maps_writer
 from lightvad.artifacts.scratch import scratch_array, scratch_folder
 from lightvad.artifacts.tables import EPOCH_SCORES, FRAME_SCORES, write_table
 from lightvad.artifacts.weights import load_state, read_weights
+from lightvad.compute import Compute
 from lightvad.config import EPOCH_SCORES_NAME
 from lightvad.methods.fast_aed.model import AutoEncoder, ReconstructionError, Student
 from lightvad.methods.fast_aed.settings import FastAedSettings
 from lightvad.methods.fast_aed.windows import WindowReader, normalized, stacked, to_frames
 from lightvad.methods.protocol import Job
 from lightvad.progress import track
-from lightvad.training_loop import launch
 from lightvad.video.clips import Clip, ClipStore, read_labels
 
 METHOD = "fast_aed"
@@ -43,9 +43,9 @@ class FastAedScorer:
         frame_size: tuple[int, int],
         device: str,
     ) -> None:
-        self._fabric = launch(device, settings.score_precision)
+        self._compute = Compute.on(device, settings.score_precision)
         self._frame_size = frame_size
-        self._device = self._fabric.device
+        self._device = self._compute.device
         self._model = network.to(self._device).to(memory_format=torch.channels_last).eval()
         self.offsets: Sequence[int] = settings.offsets
         self.network: nn.Module = self._model
@@ -64,7 +64,7 @@ class FastAedScorer:
 
     def scores_and_maps(self, frames: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Windows uint8 (B, 3F, h, w) -> scores (B,) and maps (B, r, r), one per resolution."""
-        with torch.inference_mode(), self._fabric.autocast():
+        with torch.inference_mode(), self._compute.autocast():
             scores, maps = self._model.scored(normalized(frames))
         return scores.float(), [one.float() for one in maps]
 

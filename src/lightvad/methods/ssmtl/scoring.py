@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from lightvad.artifacts.arrays import Resolution
 from lightvad.artifacts.tables import OBJECT_SCORES, write_table
 from lightvad.artifacts.weights import load_state, read_weights
+from lightvad.compute import Compute
 from lightvad.errors import LightvadError
 from lightvad.methods.protocol import Job
 from lightvad.methods.ssmtl.features import FeatureNetwork, feature_network
@@ -21,7 +21,6 @@ from lightvad.methods.ssmtl.task_scores import task_scores
 from lightvad.objects.crops import crop_sequence
 from lightvad.prefetch import read_ahead
 from lightvad.progress import track
-from lightvad.training_loop import launch
 
 COCO_CLASSES, IMAGENET_CLASSES = 80, 1000
 
@@ -48,20 +47,20 @@ class SSMTLScorer:
     Args:
         network: trained or, for timing alone, fresh.
         settings: of the run.
-        fabric: device and precision.
+        compute: device and precision.
         features: the feature network, where `kd_score: both` compares its outputs.
     """
 
     offsets: Sequence[int] = OFFSETS
     needs_boxes = True
 
-    def __init__(self, network: SSMTL, settings: Settings, fabric: Fabric, features: FeatureNetwork | None) -> None:
-        self.network = network.eval().requires_grad_(False).to(fabric.device)
+    def __init__(self, network: SSMTL, settings: Settings, compute: Compute, features: FeatureNetwork | None) -> None:
+        self.network = network.eval().requires_grad_(False).to(compute.device)
         self.settings = settings
         self.precision = settings.precision
         self.tasks = settings.scored_tasks()
         self.needs_class_probabilities = "distillation" in self.tasks and network.classes > 0
-        self._fabric = fabric
+        self._compute = compute
         self._features = features
 
     def inputs(
@@ -105,7 +104,7 @@ class SSMTLScorer:
             found = self._features(crops[:, MIDDLE])
             mean, spread = self.network.feature_mean.cpu(), self.network.feature_spread.cpu()
             targets[:, classes:] = (found - mean) / spread
-        return crops.to(self._fabric.device), targets.to(self._fabric.device)
+        return crops.to(self._compute.device), targets.to(self._compute.device)
 
     def scores(self, *inputs: torch.Tensor) -> torch.Tensor:
         """Crops uint8 (K, 7, S, S, 3), targets (K, classes + features) -> float32 (K,), higher = more anomalous."""
@@ -114,7 +113,7 @@ class SSMTLScorer:
     def scores_by_task(self, *inputs: torch.Tensor) -> torch.Tensor:
         """The raw score of every task in `tasks`: float32 (K, tasks)."""
         crops, targets = inputs
-        with torch.inference_mode(), self._fabric.autocast():
+        with torch.inference_mode(), self._compute.autocast():
             return task_scores(self.network, crops, targets, self.tasks, self.settings.distillation.kd_score)
 
     def combined(self, scores: torch.Tensor) -> torch.Tensor:
@@ -127,7 +126,7 @@ class SSMTLScorer:
         count, size = batch * objects, self.settings.crop_size
         crops = torch.randint(0, 256, (count, len(OFFSETS), size, size, 3), dtype=torch.uint8)
         targets = torch.rand(count, self.network.classes + self.network.features)
-        return crops.to(self._fabric.device), targets.to(self._fabric.device)
+        return crops.to(self._compute.device), targets.to(self._compute.device)
 
 
 def scorer(
@@ -144,7 +143,7 @@ def scorer(
         LightvadError: the weights are missing or do not fit the settings.
     """
     del frame_size, resolutions  # an object method sees crops, at the frame's own size
-    fabric = launch(device, settings.precision)
+    compute = Compute.on(device, settings.precision)
     distils = "distillation" in settings.tasks
     if weights is None:
         features = IMAGENET_CLASSES if distils and settings.distillation.features != "none" else 0
@@ -156,8 +155,8 @@ def scorer(
         load_state(network, state, weights)
     compares_features = "distillation" in settings.scored_tasks() and network.features > 0
     compares_features &= settings.distillation.kd_score == "both" or not network.classes
-    found = feature_network(settings.distillation, fabric.device) if compares_features else None
-    return SSMTLScorer(network, settings, fabric, found)
+    found = feature_network(settings.distillation, compute.device) if compares_features else None
+    return SSMTLScorer(network, settings, compute, found)
 
 
 def _size(metadata: Mapping[str, str], name: str, weights: Path) -> int:
