@@ -41,7 +41,8 @@ def protocol_sentences(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
     labels: dict[str, list[str]] = {}
     for row in rows:
         labels.setdefault(row.protocol, []).append(row.label)
-    own = "; ".join(f"{protocol}: {', '.join(dict.fromkeys(names))}" for protocol, names in labels.items())
+    each = "; ".join(f"{protocol}: {', '.join(dict.fromkeys(names))}" for protocol, names in labels.items())
+    own = each if len(labels) > 1 else next(iter(labels))
     seconds = ", ".join(
         f"{shown.project.dataset(name).smoothing.plain_seconds:g} s on {name}" for name in shown.datasets
     )

@@ -19,12 +19,13 @@ from lightvad.config import Experiment, Figure, Table
 from lightvad.errors import LightvadError
 from lightvad.layout import GATHERED, Run, clips_folder, figures_folder, tables_folder
 from lightvad.project import Project
-from lightvad.reporting.captions import data_note, figure_caption, speed_sentences, table_caption, titles_of
+from lightvad.reporting.captions import data_note, figure_caption, speed_sentences, titles_of
 from lightvad.reporting.interactive import Drawing, score_plots, speed_plots, webp
 from lightvad.reporting.results import document, finished, recorded
 from lightvad.reporting.selection import Shown, complexity_runs, report_runs, runs_of, timed_row
 from lightvad.reporting.speed_factors import SCOPES, rate, speed_rows
 from lightvad.reporting.tables import Block, blocks_of, filled, folded
+from lightvad.reporting.typesetting import caption_of
 from lightvad.video.clips import ClipStore
 
 PHOTOGRAPH, LOSSLESS = 88, 101
@@ -109,7 +110,7 @@ def factors_of(shown: Shown) -> list[str]:
 
 
 def tables_of(shown: Shown) -> list[TableView]:
-    """The tables of one paper, from their CSV."""
+    """The tables of one paper, from their CSV, with the captions of their Markdown."""
     folder = tables_folder(shown.datasets, shown.budget, shown.experiment.name)
     views = []
     for number, table in shown.experiment.tables.items():
@@ -121,7 +122,7 @@ def tables_of(shown: Shown) -> list[TableView]:
                 f"{shown.experiment.name}-table{number}",
                 table.title,
                 blocks,
-                table_caption(shown, table),
+                caption_of(shown.root / folder / f"table{number}.md"),
             )
         )
     return views

@@ -128,7 +128,7 @@ def report_inputs(
     for experiment in experiments:
         tables = tables_folder(datasets, budget, experiment.name)
         figures = figures_folder(datasets, budget, experiment.name)
-        files += [tables / f"table{number}.csv" for number in experiment.tables]
+        files += [tables / f"table{n}.{suffix}" for n in experiment.tables for suffix in ("csv", "md")]
         files += [figures / f"figure{n}.{suffix}" for n in experiment.figures for suffix in ("png", "csv")]
     for run in report_runs(experiments, datasets=datasets, budget=budget, seeds=seeds):
         files += [run.folder / "record.json"]

@@ -1,11 +1,13 @@
 """A table's blocks as Markdown, LaTeX (booktabs) and on the terminal."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from lightvad.errors import LightvadError
 from lightvad.reporting.tables import ABSENT, SPEEDS, Block, Column, filled, folded, only
 
 LATEX_SPECIAL = {
@@ -29,6 +31,32 @@ def markdown(title: str, blocks: Sequence[Block], caption: Sequence[str]) -> str
             lines.append(_markdown_row([f"**{cell}**" if bold and runs and cell != ABSENT else cell for cell in cells]))
         lines.append("")
     return "\n".join([*lines, *(f"- {sentence}" for sentence in caption), ""])
+
+
+def title_of(path: Path) -> str:
+    """The title of a table that `markdown` has set; errors as `caption_of`."""
+    return _lines(path)[0].removeprefix("# ")
+
+
+def caption_of(path: Path) -> list[str]:
+    """The sentences of the caption of a table that `markdown` has set.
+
+    Raises:
+        LightvadError: the file is missing, empty or no text.
+    """
+    return [line.removeprefix("- ") for line in _lines(path) if line.startswith("- ")]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: cannot be read ({error}); run `lightvad table` again"
+        raise LightvadError(message) from error
+    if not lines:
+        message = f"{path}: is empty; run `lightvad table` again"
+        raise LightvadError(message)
+    return lines
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

@@ -5,13 +5,12 @@ from pathlib import Path
 from lightvad.artifacts.atomic import write_text
 from lightvad.artifacts.documents import read_csv, write_csv
 from lightvad.artifacts.records import checked_files
-from lightvad.errors import LightvadError
 from lightvad.layout import tables_folder
 from lightvad.project import Project
 from lightvad.reporting.captions import table_caption, titles_of
 from lightvad.reporting.selection import Shown, table_inputs
 from lightvad.reporting.tables import blocks_of, columns_of, lines_of
-from lightvad.reporting.typesetting import latex, markdown, print_blocks
+from lightvad.reporting.typesetting import caption_of, latex, markdown, print_blocks, title_of
 from lightvad.resolution import table_slice
 from lightvad.stages.comparison import difference_sentences
 from lightvad.stages.recording import options_of, recorded_result
@@ -72,18 +71,6 @@ def show(path: Path) -> None:
     table = project.experiment(path.parent.name).table(path.stem.removeprefix("table"))
     lines = read_csv(path)
     titles = {name: project.dataset(name).title for name in dict.fromkeys(line["dataset"] for line in lines)}
-    text = _markdown(path.with_suffix(".md"))
-    caption = [line.removeprefix("- ") for line in text if line.startswith("- ")]
-    print_blocks(text[0].removeprefix("# "), blocks_of(lines, table, titles), caption)
-
-
-def _markdown(path: Path) -> list[str]:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read ({error}); run `lightvad table` again"
-        raise LightvadError(message) from error
-    if not lines:
-        message = f"{path}: is empty; run `lightvad table` again"
-        raise LightvadError(message)
-    return lines
+    print_blocks(
+        title_of(path.with_suffix(".md")), blocks_of(lines, table, titles), caption_of(path.with_suffix(".md"))
+    )

@@ -180,6 +180,9 @@ class ClipStore:
         info = self[clip]
         found = sorted((self.root / info.split).glob(f"{glob.escape(clip)}.*"))
         found = [path for path in found if path.stem == clip and not path.name.startswith(".")]
+        if not found and (lost := self._prepared_as(clip, info.split)):
+            message = f"{self.root / lost}: missing, though {CHECKSUMS} names it; run `lightvad prepare` again"
+            raise LightvadError(message)
         if len(found) != 1:
             place = self.root / info.split
             message = f"{place}: {len(found)} files for clip {clip}, expected 1; run `lightvad prepare` again"
@@ -191,6 +194,11 @@ class ClipStore:
         if self._checksums is None:
             return path.is_file()
         return path.relative_to(self.root).as_posix() in self._checksums
+
+    def _prepared_as(self, clip: str, split: str) -> str | None:
+        """The file of a clip that `checksums.json` names, relative to the root."""
+        named = (Path(file) for file in self._checksums or ())
+        return next((file.as_posix() for file in named if (file.parent.name, file.stem) == (split, clip)), None)
 
     def checked(self, path: Path) -> Path:
         """`path`, a prepared file below the root, after its bytes have been compared with `checksums.json`.

@@ -114,6 +114,14 @@ def test_a_missing_clip_is_an_error(store: ClipStore) -> None:
         ClipStore(store.root).frame("stills", 0)
 
 
+def test_a_missing_clip_is_named_by_the_file_that_was_prepared(store: ClipStore) -> None:
+    named = {file.as_posix(): sha256_of(store.root / file) for file in prepared_files(store.root)}
+    write_json(store.root / "checksums.json", named)
+    store.path("video").unlink()
+    with pytest.raises(LightvadError, match=r"test/video.mp4: missing, though checksums.json names it; run"):
+        ClipStore(store.root).frame("video", 0)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a video", None])
 def test_a_damaged_video_is_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "v.mp4"
