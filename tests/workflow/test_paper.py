@@ -99,3 +99,11 @@ def test_tables_and_figures_are_made_again_from_scores_without_a_training(paper:
     planned = paper.planned("fast_aed_paper", "--forcerun", "evaluate", small=TINY)
     assert {job.split()[0] for job in planned} == {"evaluate", "table", "figure", "report"}
     assert sum(job.startswith("evaluate") for job in planned) == 41
+
+
+def test_a_dataset_of_a_thousand_clips_is_planned_as_one_of_eight(repository: Path, tmp_path: Path) -> None:
+    """No clip is a file of the graph: a plan does not grow with them."""
+    checkout = copy_project(repository, tmp_path)
+    clips = "clips={train: 900, test: 100, detector: 1}"
+    thousand = (*TINY, f"datasets.plaza.{clips}", f"datasets.plaza.generator.{clips}")
+    assert checkout.planned("fast_aed_paper", small=thousand) == checkout.planned("fast_aed_paper", small=TINY)

@@ -130,6 +130,7 @@ def score(job: Job) -> None:
             scores.append(found)
     labelled = _table(clips, scores).merge(labels, on=["clip", "frame"], how="left", validate="one_to_one")
     write_table(job.folder / "frame_scores.parquet", labelled, FRAME_SCORES)
+    (job.folder / EPOCH_SCORES_NAME).unlink(missing_ok=True)
     if settings.kept_epochs:
         kept = [_epoch_scores(job, *epoch) for epoch in zip(settings.kept_epochs, settings.epoch_weights, strict=True)]
         write_table(job.folder / EPOCH_SCORES_NAME, pd.concat(kept, ignore_index=True), EPOCH_SCORES)

@@ -112,6 +112,8 @@ def train(job: Job) -> None:
         optimizers=phase.optimizers,
     )
     kept = dict(zip(settings.kept_epochs, settings.epoch_weights, strict=True))
+    for left in set((job.folder / "epochs").glob("*.safetensors")) - {job.folder / name for name in kept.values()}:
+        left.unlink()  # of a training that kept others
 
     def after_epoch(epoch: int) -> dict[str, float]:
         measured = phase.validate(epoch)

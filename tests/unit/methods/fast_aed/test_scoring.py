@@ -1,6 +1,7 @@
 """Scoring: the timed path is the scored path, and what is written."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,12 @@ def test_kept_epochs_are_those_of_a_training_that_ended_there(make_job: MakeJob)
     first = table[table["epoch"] == 1]["score"].to_numpy()
     np.testing.assert_array_equal(first, read_table(short.folder / "frame_scores.parquet", FRAME_SCORES)["score"])
     assert not (short.folder / "epoch_scores.parquet").exists()
+    # Trained and scored again in the same folder without them: nothing of them is left.
+    none = replace(job, settings=short.settings)
+    training.train(none)
+    scoring.score(none)
+    assert not list((job.folder / "epochs").iterdir())
+    assert not (job.folder / "epoch_scores.parquet").exists()
 
 
 @pytest.mark.parametrize(("epochs", "count", "kept"), [(35, 0, ()), (35, 1, ()), (6, 3, (2, 4)), (3, 10, (1, 2))])
