@@ -44,7 +44,7 @@ report: setup ## the same without printing the table
 
 publish: ## copy a finished run's tables, metrics and records to results/published/, which is in git
 	mkdir -p results/published
-	cd results && find "tables/$(DATASET)/$(BUDGET)" "figures/$(DATASET)/$(BUDGET)" "runs/$(DATASET)/$(BUDGET)" \
+	cd results && find "tables/$(DATASET)/$(BUDGET)" "figures/$(DATASET)/$(BUDGET)" "runs/$(DATASET)/$(BUDGET)" $(patsubst results/%,%,$(wildcard results/speed/$(DATASET)/$(BUDGET))) \
 		\( -name '*.csv' -o -name '*.md' -o -name '*.json' $(PUBLISHED_PICTURES) \) \( -not -path 'runs/*/records/*' -o -name benchmark.json \) -not -name pseudo_abnormal.csv -print0 \
 		| tar --null -cf - -T - | tar -xf - -C published
 

@@ -17,4 +17,11 @@ if [[ -n $(ls -A .snakemake/locks 2>/dev/null) ]]; then
 	echo "lightvad: the last run here was killed; going on where it was" >&2
 	rm -r .snakemake/locks # what `snakemake --unlock` does
 fi
+# Snakemake lists every file of the run in its notes, and where it cannot write them says so in many lines.
+if ! head -c 1048576 /dev/zero 2>/dev/null >.snakemake/room; then
+	rm -f .snakemake/room
+	echo "lightvad: $PWD/.snakemake: cannot be written (no room for 1 MiB: a full disk, or a limit on the size of files); free disk space and run again" >&2
+	exit 1
+fi
+rm .snakemake/room
 exec "$@"

@@ -220,6 +220,8 @@ class Teacher(Settings):
     weight: float = Field(1.0, gt=0)
 
 
+BEST_ON_TEST = "best_on_test"
+"""The papers' choice of a checkpoint: in `metrics.json` and in tables beside the result, never in its place."""
 EPOCH_SCORES_NAME = "epoch_scores.parquet"
 """In a run's folder: the scores of the test frames by the weights of the epochs that were kept."""
 
@@ -254,12 +256,12 @@ class MethodSettings(Settings):
 
     @property
     def training_epochs(self) -> int:
-        """The last epoch; 0 where the method keeps no others."""
+        """The last epoch; a method that keeps others says its own."""
         return 0
 
     @property
     def epoch_weights(self) -> tuple[str, ...]:
-        """The weights of `kept_epochs`: names in the run's folder, among the `training_documents`."""
+        """The weights of `kept_epochs`: names in the run's folder."""
         return tuple(f"epochs/{epoch:03}.safetensors" for epoch in self.kept_epochs)
 
     @property
@@ -322,9 +324,13 @@ class Table(Settings):
     rows: tuple[TableRow, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _speeds_have_a_reference(self) -> "Table":
-        if self.speeds and self.reference is None:
-            message = "`speeds` needs a `reference`, whose speed is 1"
+    def _reference_is_a_row(self) -> "Table":
+        variants = [row.variant for row in self.rows]
+        if self.reference is not None and self.reference not in variants:
+            message = f"`reference` {self.reference!r} is no row's variant; the rows have {', '.join(variants)}"
+            raise ValueError(message)
+        if self.speeds and (self.reference is None or self.main):
+            message = "`speeds` needs a `reference`, whose speed is 1, and `main: false`: DVC does not keep them"
             raise ValueError(message)
         return self
 

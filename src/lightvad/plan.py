@@ -30,6 +30,7 @@ from lightvad.reporting.selection import (
     complexity_runs,
     entries_of,
     figure_inputs,
+    papers_shown,
     report_inputs,
     report_runs,
     run_of,
@@ -248,7 +249,7 @@ class Plan:
 
     def main_parts(self) -> list[Experiment]:
         """Of every paper the tables and figures that the default target builds."""
-        return [experiment.main_part for experiment in self.papers().values()]
+        return list(papers_shown(self.project, None).values())
 
     def paper(self, name: str, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
         """The files of every table and figure of a paper, its page of the report, and every file behind."""
@@ -270,7 +271,7 @@ class Plan:
 
     def papers_shown(self, paper: str | None) -> tuple[str, ...]:
         """The papers on a page of the report: the named one, or all."""
-        return tuple(self.papers()) if paper is None else (paper,)
+        return tuple(papers_shown(self.project, paper))
 
     def report_inputs(
         self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...], paper: str | None = None
@@ -283,7 +284,7 @@ class Plan:
             seeds: of the page.
             paper: whose tables and figures are all shown; None: the main ones of every paper.
         """
-        shown = self.main_parts() if paper is None else [self.project.experiment(paper)]
+        shown = papers_shown(self.project, paper).values()
         files = [str(path) for path in report_inputs(shown, datasets=datasets, budget=budget, seeds=seeds)]
         templates = sorted(str(path) for path in (PACKAGE / "reporting" / "templates").iterdir())
         return [*dict.fromkeys(files), *templates, *self.code("report")]

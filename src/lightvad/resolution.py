@@ -197,6 +197,9 @@ def run_slice(project: Project, stage: str, run: Run) -> dict[str, Any]:
     budget = project.budget(run.budget)
     if stage in ("pretrain", "train", "score", "benchmark"):
         content["settings"] = settings_of(project, run).for_stage("score" if stage == "benchmark" else stage)
+    if stage in ("score", "evaluate"):
+        settings = settings_of(project, run)
+        content["epochs"] = [*settings.kept_epochs, settings.training_epochs] if settings.kept_epochs else []
     if stage == "evaluate":
         content["bootstrap"] = budget.bootstrap
     if stage == "benchmark":
@@ -304,7 +307,10 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
 def undeclared_outputs(project: Project, run: Run) -> list[Path]:
     """Those of a run's outputs that depend on its settings: the rules do not name them, the records do."""
     settings = settings_of(project, run)
-    return [run.folder / name for name in (*settings.training_documents, *settings.scoring_documents)]
+    return [
+        run.folder / name
+        for name in (*settings.training_documents, *settings.epoch_weights, *settings.scoring_documents)
+    ]
 
 
 def undeclared_inputs(project: Project, stage: str, run: Run) -> list[Path]:
@@ -321,7 +327,7 @@ def run_outputs(project: Project, stage: str, run: Run) -> list[Path]:
     is_object = project.method(run.method).level == "object"
     names = {
         "pretrain": ["pretrained.safetensors", "pretraining.csv"],
-        "train": ["model.safetensors", "training.csv", *settings.training_documents],
+        "train": ["model.safetensors", "training.csv", *settings.training_documents, *settings.epoch_weights],
         "score": [*(["object_scores.parquet"] if is_object else scored), *settings.scoring_documents],
         "maps": scored,
         "evaluate": ["metrics.json"],

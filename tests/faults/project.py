@@ -114,7 +114,9 @@ class FaultyProject:
         words = ["make", "-o", ".venv/.runtime", "reproduce", f"BIN={self.binaries}", "DATASET=plaza", "BUDGET=smoke"]
         words += [f"CORES={self.cores}", "DEVICE=cpu", f"SET={overrides}"]
         if limit is not None:
-            words = ["bash", "-c", f'ulimit -f {limit}; trap "" XFSZ; exec "$@"', "bash", *words]
+            # What is told goes through a pipe: the log itself may be as long as it likes.
+            script = f'( ulimit -f {limit}; trap "" XFSZ; exec "$@" ) 2>&1 | cat'
+            words = ["bash", "-o", "pipefail", "-c", script, "bash", *words]
         with (self.work / f"{log}.log").open("wb") as file:
             process = subprocess.Popen(
                 words, cwd=self.root, env=self.environment, stdout=file, stderr=file, start_new_session=True

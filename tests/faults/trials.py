@@ -122,7 +122,7 @@ def full(project: FaultyProject, draw: random.Random, seconds: float) -> Outcome
 def limit(project: FaultyProject, draw: random.Random, seconds: float) -> Outcome:
     """No file may grow beyond some size (RLIMIT_FSIZE): what a quota or a full disk is to whoever writes."""
     _, done = _unfinished(project, draw)
-    largest = draw.choice([24, 48, 96, 192, 384])
+    largest = draw.choice([96, 1536, 4096, 16384])
     return _no_room(project, project.run(limit=largest), f"{done}; files up to {largest} KiB")
 
 

@@ -43,3 +43,14 @@ def test_overrides_of_the_readme_reach_snakemake_whole(repository: Path, tmp_pat
 def test_single_quotes_in_overrides_reach_snakemake(repository: Path, tmp_path: Path, quoted: str) -> None:
     told = snakemake_arguments(repository, tmp_path, f"make report {quoted}")
     assert f"set=[{quoted.removeprefix('SET=').strip(chr(34))}]" in told
+
+
+def test_a_folder_without_room_is_one_line_before_anything_runs(repository: Path, tmp_path: Path) -> None:
+    script = 'ulimit -f 48; trap "" XFSZ; exec "$0" echo started'
+    command = ["bash", "-c", script, str(repository / "workflow/alone.sh")]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.startswith(f"lightvad: {tmp_path}/.snakemake: cannot be written")
+    assert ended.stderr.count("\n") == 1
+    assert [path.name for path in (tmp_path / ".snakemake").iterdir()] == ["alive"]

@@ -31,7 +31,7 @@ SMALL = (
 )
 """`plaza`, smoke budget, cut down to seconds: two hundred frames and boxes from motion."""
 
-COMMAND = re.compile(r"-m lightvad (\w+) (?:--run (\S+)|--dataset (\S+)|--number (\S+)|--datasets (\S+))")
+COMMAND = re.compile(r"-m lightvad (\w+) (?:--run (\S+)|--dataset (\S+)|--number (\S+)|--datasets (\S+)|--table (\S+))")
 
 
 @dataclass(frozen=True)

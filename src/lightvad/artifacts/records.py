@@ -93,7 +93,9 @@ def recording(
     for file in inputs:
         if not (root / file).is_file():
             made = file.parts[0] in MADE
+            makers = _makers(file, root) if made else []
             remedy = f"run `snakemake --cores 2 {file.as_posix()}`" if made else "take it from the repository again"
+            remedy = makers[-1].remedy if makers else remedy
             message = f"{file.as_posix()}: missing; {remedy}"
             raise LightvadError(message)
     what = f"checksums for {path.relative_to(root)}"
@@ -216,7 +218,7 @@ def checked_files(files: Sequence[Path], *, root: Path, what: str) -> dict[str, 
         path = Path(file)
         if path.parts[0] not in MADE or path.name == GATHERED:
             continue
-        folder = next((folder for folder in path.parents if (root / folder / "records").is_dir()), Path())
+        folder = _recorded_folder(path, root)
         if folder not in beside:
             beside[folder] = _records_in(folder, root)
         makers = [record for record in beside[folder] if file in record.outputs]
@@ -229,6 +231,17 @@ def checked_files(files: Sequence[Path], *, root: Path, what: str) -> dict[str, 
             )
             raise LightvadError(message)
     return found
+
+
+def _recorded_folder(file: Path, root: Path) -> Path:
+    """The nearest folder above a file that has records; the root where there is none."""
+    return next((folder for folder in file.parents if (root / folder / "records").is_dir()), Path())
+
+
+def _makers(file: Path, root: Path) -> list[Record]:
+    """The records that name a file as an output, in the order in which their stages began."""
+    found = _records_in(_recorded_folder(file, root), root)
+    return [record for record in found if file.as_posix() in record.outputs]
 
 
 def _records_in(folder: Path, root: Path) -> list[Record]:

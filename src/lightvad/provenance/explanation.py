@@ -8,13 +8,13 @@ from typing import Any
 
 from lightvad.artifacts.documents import read_csv
 from lightvad.artifacts.records import Record, checked_files, read_record
+from lightvad.config import BEST_ON_TEST
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, files_made, is_record
 from lightvad.provenance.chains import Break, Chains
 
 ALL = "all"
 AUC_SUFFIX = "_auc"
-BEST_ON_TEST = "best_on_test"
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _rows_of_table(path: Path, record: Record) -> list[Row]:
     """The measured rows of a table's CSV, and the timed runs that its caption speaks of."""
     found: dict[tuple[str, ...], list[Mapping[str, str]]] = {}
     for line in read_csv(path):
-        if line["rebuilt_as"]:
+        if line["rebuilt_as"] and line["protocol"]:  # what was timed has no protocol, and no run
             key = tuple(line[name] for name in ("rebuilt_as", "label", "dataset", "budget", "seeds"))
             found.setdefault(key, []).append(line)
     rows = [_row(lines) for lines in found.values()]
@@ -172,7 +172,7 @@ def _row(lines: Sequence[Mapping[str, str]]) -> Row:
     values = (
         Value(line["measured"], line["metric"], line["protocol"], line["checkpoint"])
         for line in lines
-        if line["measured"] and line["protocol"]
+        if line["measured"]
     )
     seeds = f"seed{'s' if len(runs) > 1 else ''} {first['seeds']}"
     return Row(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lightvad.artifacts.tables import INDEX, read_table
-from lightvad.config import Figure, Table, TableRow
+from lightvad.config import BEST_ON_TEST, Figure, Table, TableRow
 from lightvad.layout import clips_folder
 from lightvad.reporting.results import document
 from lightvad.reporting.selection import Shown, timed_row
@@ -97,11 +97,11 @@ def beyond_sentences(rows: Sequence[TableRow]) -> list[str]:
 def best_sentence(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
     """What `best on test` is, where a run has it."""
     runs = [run for row in rows for dataset in shown.datasets for run in shown.runs(row, dataset)]
-    if not any(document(shown.root, run, "metrics.json").get("best_on_test") for run in runs):
+    if not any(document(shown.root, run, "metrics.json").get(BEST_ON_TEST) for run in runs):
         return []
     return [
-        "Best on test: the largest AUC of a few epochs on the test clips, as the papers chose their checkpoints; no "
-        "result of this project, which keeps the last epoch."
+        "Best on test: of a few epochs, the last among them, the one with the largest micro AUC on the test clips, as "
+        "the papers chose their checkpoints; no result of this project, which keeps the last epoch."
     ]
 
 

@@ -24,7 +24,7 @@ from lightvad.reporting.interactive import Drawing, score_plots, speed_plots, we
 from lightvad.reporting.results import document, finished, recorded
 from lightvad.reporting.selection import Shown, complexity_runs, report_runs, runs_of, timed_row
 from lightvad.reporting.speed_factors import SCOPES, rate, speed_rows
-from lightvad.reporting.tables import Block, blocks_of, filled, folded
+from lightvad.reporting.tables import REBUILT, Block, blocks_of, filled, folded
 from lightvad.reporting.typesetting import caption_of
 from lightvad.video.clips import ClipStore
 
@@ -86,6 +86,7 @@ def page(
         script=_embedded("report.js"),
         charts=_embedded("chart.umd.min.js"),
         anchor=anchor_of,
+        rebuilt=REBUILT,
         several=len(datasets) > 1,
         datasets=[(title, name, data_note(shown[0], name)) for name, title in titles_of(shown[0]).items()],
         budget=project.budget(budget),

@@ -19,7 +19,7 @@ class ReportedTable:
 
     Attributes:
         identities: the rows in the paper's order, each as the values of the identity columns.
-        values: (identity, dataset as the paper names it, metric) -> percent.
+        values: (identity, dataset as the paper names it, metric) -> percent, or frames per second.
         matches: for every measured row, its identity in the paper's table.
     """
 

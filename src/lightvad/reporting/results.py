@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lightvad.artifacts.documents import read_json, read_sealed
+from lightvad.config import BEST_ON_TEST
 from lightvad.errors import LightvadError
 from lightvad.layout import GATHERED, Run
 
@@ -83,7 +84,7 @@ def best_measurement(root: Path, runs: Sequence[Run], *, metric: str, protocol: 
     """The same AUC of the epoch that looks best on the test clips; None where a run has kept no other epochs."""
     values = []
     for run in runs:
-        best = (document(root, run, "metrics.json").get("best_on_test") or {}).get(protocol)
+        best = (document(root, run, "metrics.json").get(BEST_ON_TEST) or {}).get(protocol)
         if best is None:
             return None
         values += [100 * best[metric]] if best[metric] is not None else []

@@ -137,6 +137,14 @@ def report_inputs(
     return list(dict.fromkeys(files))
 
 
+def papers_shown(project: Project, paper: str | None) -> dict[str, Experiment]:
+    """What a page of the report shows of each paper: all of the named one, or (None) the main part of every one."""
+    if paper is not None:
+        return {paper: project.experiment(paper)}
+    names = sorted(path.stem for path in (project.root / "config" / "experiments").glob("*.yaml"))
+    return {name: project.experiment(name).main_part for name in names}
+
+
 def entries_of(experiments: Iterable[Experiment]) -> list[Table | Figure]:
     """All tables, then all figures."""
     experiments = list(experiments)

@@ -97,31 +97,38 @@ def timings(root: Path, rows: Sequence[TableRow], *, dataset: str, budget: str, 
     return found
 
 
-def table_speeds(shown: Shown, table: Table, dataset: str) -> dict[str, SpeedRow]:
-    """Variant -> its row of the speeds of a table whose rows were timed in turns.
+def table_speeds(shown: Shown, table: Table, dataset: str) -> dict[tuple[str, str], SpeedRow]:
+    """(method, variant) -> its row of the speeds of a table whose rows were timed in turns.
 
     Raises:
         LightvadError: the speeds are missing or lack a row.
     """
-    number = next(number for number, other in shown.experiment.tables.items() if other is table)
-    path = speeds_path(dataset, shown.budget, shown.experiment.name, number)
+    path = _speeds_of(shown, table, dataset)
     if not (shown.root / path).is_file():
         message = f"{path}: missing; run `snakemake --cores 2 {path}`"
         raise LightvadError(message)
-    found = {row["variant"]: row for row in read_json(shown.root / path)}
+    found = {(row["method"], row["variant"]): row for row in read_json(shown.root / path)}
     for row in table.rows:
-        if row.variant not in found:
+        if (row.method, row.variant) not in found:
             message = f"{path}: no row of {row.method}/{row.variant}; run `snakemake --cores 2 --force {path}`"
             raise LightvadError(message)
     return found
 
 
+def _speeds_of(shown: Shown, table: Table, dataset: str) -> Path:
+    number = next(number for number, other in shown.experiment.tables.items() if other is table)
+    return speeds_path(dataset, shown.budget, shown.experiment.name, number)
+
+
 def conditions_sentence(shown: Shown, table: Table, dataset: str) -> str:
-    """On what, and how, the rows of a table were timed."""
-    row = next(iter(table_speeds(shown, table, dataset).values()))
-    told = Timing("", "model", row).conditions
+    """On what, and how, the rows of a table were timed, and which file says so."""
+    timed = [Timing("", "model", row) for row in table_speeds(shown, table, dataset).values()]
+    told = "; ".join(dict.fromkeys(timing.conditions for timing in timed))
+    size = f"{timed[0].row['height']}x{timed[0].row['width']}"
+    reference = next(row.label for row in table.rows if row.variant == table.reference)
     return (
-        f"Frames per second on {dataset}: {told}, {row['height']}x{row['width']}; the reference is {table.reference}."
+        f"Frames per second on {dataset}: {told}, {size}; the reference is {reference}"
+        f" ({_speeds_of(shown, table, dataset).as_posix()})."
     )
 
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lightvad.config import Table, TableRow
+from lightvad.config import BEST_ON_TEST, Table, TableRow
 from lightvad.layout import Run
 from lightvad.reporting.captions import data_note
 from lightvad.reporting.reported import ReportedTable, reported_table
@@ -31,8 +31,6 @@ MEASURED_COLUMNS = (
     "checkpoint",
 )  # fmt: skip
 NAMES = {"micro_auc": "micro AUC", "macro_auc": "macro AUC", "rbdc": "RBDC", "tbdc": "TBDC"}
-BEST_ON_TEST = "best_on_test"
-"""The papers' choice of a checkpoint: a column of its own, labelled."""
 FPS, FPS_RATIO = "fps", "fps_ratio"
 SPEEDS = {FPS: ("frames/s, model only", ".1f"), FPS_RATIO: ("times the reference", ".2f")}
 """Metric of speed -> what stands above its columns, and how its numbers are printed."""
@@ -48,7 +46,7 @@ def columns_of(table: Table) -> list[str]:
 
 
 def lines_of(shown: Shown, table: Table) -> list[Line]:
-    """The lines of `tableN.csv`: one value each, in percent, rows in the paper's order.
+    """The lines of `tableN.csv`: one value each, AUCs in percent, rows in the paper's order.
 
     A measured AUC has a line under its paper's protocol, where `reported` and `delta` stand, and always one under
     `plain`; where epochs were kept, one of the checkpoint `best_on_test` too. RBDC and TBDC follow where the dataset
@@ -113,26 +111,30 @@ def _measured(row: TableRow, runs: Sequence[Run], reported: Mapping[str, float |
 
 
 def _timed(
-    common: Line, row: TableRow, timed: Mapping[str, Mapping[str, Any]], table: Table, reported: ReportedTable
+    common: Line,
+    row: TableRow,
+    timed: Mapping[tuple[str, str], Mapping[str, Any]],
+    table: Table,
+    reported: ReportedTable,
 ) -> list[Line]:
     """Frames per second, and how many times those of the table's reference: as reported, and in one run here."""
+    reference = next(other for other in table.rows if other.variant == table.reference)
 
-    def stated(variant: str | None) -> float | None:
+    def stated(one: TableRow) -> float | None:
         """Of the paper's row: its machine and frame size, whatever the dataset here."""
-        matches = zip(table.rows, reported.matches, strict=True)
-        identity = next(identity for other, identity in matches if other.variant == variant)
-        return reported.values.get((identity, str(table.reported_dataset), FPS))
+        position = next(k for k, other in enumerate(table.rows) if other is one)
+        return reported.values.get((reported.matches[position], str(table.reported_dataset), FPS))
 
     def line(metric: str, own: float | None, measured: float) -> Line:
         return here | {"metric": metric, "reported": _number(own), "measured": _number(measured)}
 
-    speed, reference = timed[row.variant], timed[str(table.reference)]
-    here = {key: common[key] for key in ("rebuilt_as", "label", "seeds", "budget")}
+    speed, other = timed[row.method, row.variant], timed[reference.method, reference.variant]
+    here = {key: common[key] for key in ("rebuilt_as", "label", "budget")}
     here |= {"device": str(speed["device"]), "precision": str(speed["precision"])}
-    own, other = stated(row.variant), stated(table.reference)
+    own, beside = stated(row), stated(reference)
     return [
         line(FPS, own, speed["fps_median"]),
-        line(FPS_RATIO, own / other if own and other else None, speed["fps_median"] / reference["fps_median"]),
+        line(FPS_RATIO, own / beside if own and beside else None, speed["fps_median"] / other["fps_median"]),
     ]
 
 

@@ -11,7 +11,7 @@ from lightvad.artifacts.documents import write_json, write_sealed
 from lightvad.artifacts.locks import locked
 from lightvad.artifacts.records import collect_records
 from lightvad.artifacts.tables import EPOCH_SCORES, FRAME_SCORES, REGIONS, TRACKS, read_table
-from lightvad.config import EPOCH_SCORES_NAME, Protocol
+from lightvad.config import BEST_ON_TEST, EPOCH_SCORES_NAME, Protocol
 from lightvad.errors import LightvadError
 from lightvad.evaluation.auc import evaluate_protocol
 from lightvad.evaluation.localization import rbdc_tbdc
@@ -59,7 +59,7 @@ def run(project: Project, run: Run, machine: Machine) -> None:
                 "budget": run.budget,
                 "checkpoint": settings.chosen_checkpoint,
                 "protocols": protocols,
-                "best_on_test": best,
+                BEST_ON_TEST: best,
                 "rbdc": rbdc,
                 "tbdc": tbdc,
             },

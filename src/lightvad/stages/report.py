@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from lightvad.artifacts.atomic import write_text
-from lightvad.config import Experiment
 from lightvad.layout import report_path
 from lightvad.project import Project
 from lightvad.reporting.report import page
-from lightvad.reporting.selection import report_inputs
+from lightvad.reporting.selection import papers_shown, report_inputs
 from lightvad.resolution import report_slice
 from lightvad.stages.recording import options_of, recorded_result
 
@@ -28,25 +27,18 @@ def run(
     Raises:
         LightvadError: a table, a figure or a run's document is missing.
     """
-    names, experiments = shown_papers(project, paper)
+    papers = papers_shown(project, paper)
+    experiments = list(papers.values())
     path = report_path(datasets, budget, paper)
     with recorded_result(
         project,
         "report",
         name=path.stem,
         options=options_of(paper=paper, datasets=datasets, budget=budget, seeds=seeds),
-        config=report_slice(project, papers=names, datasets=datasets, budget=budget),
+        config=report_slice(project, papers=tuple(papers), datasets=datasets, budget=budget),
         inputs=report_inputs(experiments, datasets=datasets, budget=budget, seeds=seeds),
         outputs=[path],
         root=root,
     ):
         content = page(project, experiments, datasets=datasets, budget=budget, seeds=seeds, root=root)
         write_text(root / path, content)
-
-
-def shown_papers(project: Project, paper: str | None) -> tuple[tuple[str, ...], list[Experiment]]:
-    """The papers of a page, and what it shows of each: all of the named one, or the main part of every one."""
-    if paper is not None:
-        return (paper,), [project.experiment(paper)]
-    names = tuple(sorted(path.stem for path in (project.root / "config" / "experiments").glob("*.yaml")))
-    return names, [project.experiment(name).main_part for name in names]

@@ -189,11 +189,6 @@ class FastAedSettings(MethodSettings):
         return self.training.epochs
 
     @property
-    def training_documents(self) -> tuple[str, ...]:
-        """The weights of the epochs that are kept beside the last."""
-        return self.epoch_weights
-
-    @property
     def trains_on_boxes(self) -> bool:
         """Pasted objects are cut out along their boxes; nothing else here looks at boxes."""
         return self.pasting is not None
@@ -215,7 +210,7 @@ class FastAedSettings(MethodSettings):
             kept = {key: read[key] for key in ("autoencoder", "pretraining", "horizontal_flip", "precision")}
             return {**kept, "network": {key: read["network"][key] for key in encoder}}
         if stage == "score":
-            keys = ("network", "autoencoder", "score_batch", "checkpoints_on_test")
+            keys = ("network", "autoencoder", "score_batch")
             return {
                 **{key: read[key] for key in keys},
                 "precision": self.score_precision,

@@ -112,8 +112,6 @@ def train(job: Job) -> None:
         optimizers=phase.optimizers,
     )
     kept = dict(zip(settings.kept_epochs, settings.epoch_weights, strict=True))
-    for left in set((job.folder / "epochs").glob("*.safetensors")) - {job.folder / name for name in kept.values()}:
-        left.unlink()  # of a training that kept others
 
     def after_epoch(epoch: int) -> dict[str, float]:
         measured = phase.validate(epoch)
@@ -122,6 +120,8 @@ def train(job: Job) -> None:
         return measured
 
     fit(training, batches=batches.epoch, step=phase.step, batches_per_epoch=len(batches), after_epoch=after_epoch)
+    for left in set((job.folder / "epochs").glob("*.safetensors")) - {job.folder / name for name in kept.values()}:
+        left.unlink()  # of a training that kept others
     write_weights(job.folder / "model.safetensors", phase.kept.state_dict(), job.metadata)
     finish(training)
 

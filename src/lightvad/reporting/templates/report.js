@@ -13,7 +13,7 @@ function element(name, attributes = {}, ...children) {
 // Tables -------------------------------------------------------------------------------------------------------------
 
 function numberOf(cell) {
-  const found = cell.textContent.replaceAll(",", "").match(/[-+]?\d+(\.\d+)?/);
+  const found = cell.textContent.replaceAll(",", "").match(/[-+]?\d+(\.\d+)?(e[-+]?\d+)?/i);
   return found ? Number(found[0]) : null;
 }
 
@@ -288,4 +288,6 @@ document.querySelectorAll("figure").forEach((figure) => {
   if (drawings.length) printed(figure);
 });
 addEventListener("hashchange", openTarget);
+// The same link once more, after its record was closed, is no change of the hash.
+addEventListener("click", (event) => { if (event.target.closest("a[href^='#']")) setTimeout(openTarget); });
 openTarget();

@@ -90,7 +90,7 @@ def test_kept_epochs_are_those_of_a_training_that_ended_there(make_job: MakeJob)
 def test_kept_epochs_are_spread_up_to_the_last(epochs: int, count: int, kept: tuple[int, ...]) -> None:
     settings = Settings.model_validate({"training": {"epochs": epochs}, "checkpoints_on_test": count})
     assert settings.kept_epochs == kept
-    assert settings.training_documents == tuple(f"epochs/{epoch:03}.safetensors" for epoch in kept)
+    assert settings.epoch_weights == tuple(f"epochs/{epoch:03}.safetensors" for epoch in kept)
 
 
 def test_maps_are_written_at_every_resolution_and_scores_come_from_them(make_job: MakeJob) -> None:
