@@ -34,7 +34,7 @@ def halved(path: Path, draw: random.Random) -> str:
 def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(faulty: FaultyProject) -> None:
     faulty.restore()
     forgotten = faulty.forget([f"{STUDENT}/model.safetensors"], themselves=True)
-    assert {"train", "score", "evaluate", "table7", "report"} <= {record.stage for record in forgotten}
+    assert {"train", "score", "evaluate", "table7", "index"} <= {record.stage for record in forgotten}
     outcome = killed_until_done(faulty, random.Random(0), longest=40, most=4)
     assert (outcome.result, outcome.told) == ("survived", "")
     assert 2 <= outcome.faults <= 4

@@ -123,6 +123,11 @@ def paper_of(paper):
     )
 
 
+# A page of the report: `index` shows the main tables and figures of every paper, a paper's name all of its own.
+def paper_shown(wildcards):
+    return None if wildcards.page == INDEX_PAGE else wildcards.page
+
+
 def result_digest_of(kind):
     return lambda wildcards: digest(
         table_slice(

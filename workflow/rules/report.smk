@@ -1,8 +1,3 @@
-# `index`: the main tables and figures of every paper; a paper's name: all of its own.
-def paper_shown(wildcards):
-    return None if wildcards.page == INDEX_PAGE else wildcards.page
-
-
 rule report:
     input:
         lambda wildcards: PLAN.report_inputs(
