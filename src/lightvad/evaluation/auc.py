@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from lightvad.artifacts.tables import UNKNOWN
 from lightvad.config import Protocol, Smoothing
@@ -201,10 +200,10 @@ def smoothed_clip(clip: ClipScores, rules: Rules) -> ClipScores:
 def clip_auc(clip: ClipScores, rules: Rules) -> float:
     """AUC of one smoothed clip by the protocol's rules; NaN where it is undefined and left out of the macro mean."""
     if rules.sentinels:
-        return float(roc_auc_score(np.r_[False, clip.labels, True], np.r_[0.0, clip.scores, 1.0]))
+        return _roc_auc(np.r_[False, clip.labels, True], np.r_[0.0, clip.scores, 1.0])
     if clip.single_class:
         return np.nan if rules.single_class_auc is None else rules.single_class_auc
-    return float(roc_auc_score(clip.labels, clip.scores))
+    return _roc_auc(clip.labels, clip.scores)
 
 
 def micro_auc(clips: list[ClipScores]) -> float | None:
@@ -212,7 +211,13 @@ def micro_auc(clips: list[ClipScores]) -> float | None:
     labels = np.concatenate([clip.labels for clip in clips])
     if labels.all() or not labels.any():
         return None
-    return float(roc_auc_score(labels, np.concatenate([clip.scores for clip in clips])))
+    return _roc_auc(labels, np.concatenate([clip.scores for clip in clips]))
+
+
+def _roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
+    from sklearn.metrics import roc_auc_score  # its import takes longer than a table, and not every table needs it
+
+    return float(roc_auc_score(labels, scores))
 
 
 def _intervals(clips: list[ClipScores], per_clip: np.ndarray, bootstrap: int, seed: int) -> dict[str, Any]:

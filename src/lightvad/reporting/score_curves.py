@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch
 from matplotlib.transforms import blended_transform_factory
-from sklearn.metrics import roc_auc_score
 
 from lightvad.artifacts.tables import FRAME_SCORES, read_table
 from lightvad.config import Dataset, Figure
@@ -144,6 +143,8 @@ def _auc(own: pd.DataFrame) -> str:
     labels = own["label"].to_numpy()
     if len(np.unique(labels)) < 2:
         return "no AUC"
+    from sklearn.metrics import roc_auc_score  # takes longer to import than a figure to draw, and few figures need it
+
     return f"AUC {100 * roc_auc_score(labels, own['smoothed'].to_numpy()):.1f}"
 
 
