@@ -139,9 +139,9 @@ def micro_difference(
     if not same:
         message = "frame scores of two runs are not of the same clips and labels; score both again"
         raise LightvadError(message)
-    whole = [micro_auc(clips) for clips in runs]
     count = len(runs[0])
-    if whole[0] is None or whole[1] is None or count < 2:
+    whole = [float(_resampled_micro(clips, np.ones((1, count)))[0]) for clips in runs]
+    if np.isnan(whole).any() or count < 2:
         return None
     times = _resamples(count, bootstrap, seed)
     found = _interval(_resampled_micro(runs[0], times) - _resampled_micro(runs[1], times))
@@ -215,7 +215,7 @@ def micro_auc(clips: list[ClipScores]) -> float | None:
 
 
 def _roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    from sklearn.metrics import roc_auc_score  # its import takes longer than a table, and not every table needs it
+    from sklearn.metrics import roc_auc_score  # its import takes longer than a table, and no table needs it
 
     return float(roc_auc_score(labels, scores))
 
