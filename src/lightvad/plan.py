@@ -39,6 +39,7 @@ from lightvad.reporting.selection import (
 from lightvad.resolution import (
     RUN_STAGES,
     dataset_inputs,
+    measuring_stages,
     run_inputs,
     run_outputs,
     settings_model,
@@ -82,11 +83,14 @@ class Plan:
         return [str(path) for path in [*inputs, *code]]
 
     def stage_inputs(self, stage: str, run: Run) -> list[str]:
-        """Data and code that a stage of a run reads."""
+        """Data, records and code that a stage of a run reads."""
         code = self.code(stage, run.method)
+        # It gathers them: where a stage was done again and left the same bytes, its record is another all the same.
+        gathered = measuring_stages(self.project, run) if stage == "evaluate" else []
+        records = [record_path(run.folder, name) for name in gathered]
         if stage == "benchmark":
             code += [file for teacher, _ in teachers_of(self.project, run) for file in self.code(stage, teacher.method)]
-        return [str(path) for path in run_inputs(self.project, stage, run)] + sorted(set(code))
+        return [str(path) for path in (*run_inputs(self.project, stage, run), *records)] + sorted(set(code))
 
     def speeds_inputs(self, paper: str, number: str) -> list[str]:
         """Code that the benchmark of a table's rows runs."""

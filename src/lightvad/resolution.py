@@ -304,6 +304,16 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
     raise ValueError(message)
 
 
+def measuring_stages(project: Project, run: Run) -> list[str]:
+    """The stages of a run that lead to its metrics, before `evaluate`, which gathers their records.
+
+    A benchmark may come before or after them: its record stands alone.
+    """
+    pretrain = ["pretrain"] if pretraining_of(project, run) == run else []
+    maps = ["maps"] if project.method(run.method).level == "object" else []
+    return [*pretrain, "train", "score", *maps]
+
+
 def undeclared_outputs(project: Project, run: Run) -> list[Path]:
     """Those of a run's outputs that depend on its settings: the rules do not name them, the records do."""
     settings = settings_of(project, run)

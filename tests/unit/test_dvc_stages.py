@@ -12,7 +12,7 @@ from lightvad.modules import PACKAGE, files_of, stage_modules
 from lightvad.plan import Plan
 from lightvad.project import Project
 from lightvad.reporting.selection import complexity_runs, report_runs
-from lightvad.resolution import DATASET_STAGES, RUN_STAGES, dataset_slice, pretraining_of, run_outputs
+from lightvad.resolution import DATASET_STAGES, RUN_STAGES, dataset_slice, measuring_stages, run_outputs
 
 OF_DATASETS = {"data": ("fetch", "prepare"), "boxes": ("detect",)}
 OF_RUNS = {"scores": ("pretrain", "train", "score", "maps", "benchmark"), "tables": ("evaluate",)}
@@ -80,9 +80,7 @@ def test_the_files_of_every_run_are_outputs(pipeline: dict[str, Any], project: P
     chosen: dict[str, Any] = {"datasets": (dataset,), "budget": BUDGET, "seeds": (0,)}
     scores, tables = set(), set()
     for run in report_runs(papers, **chosen):
-        is_object = project.method(run.method).level == "object"
-        stages = ["pretrain"] if pretraining_of(project, run) == run else []
-        stages += ["train", "score"] + (["maps"] if is_object else [])
+        stages = measuring_stages(project, run)
         stages += ["benchmark"] if run in complexity_runs(papers, **chosen) else []
         for stage in stages:
             scores |= {*run_outputs(project, stage, run), record_path(run.folder, stage)}
@@ -93,6 +91,16 @@ def test_the_files_of_every_run_are_outputs(pipeline: dict[str, Any], project: P
     named = {Path(out) for out in stage_of(pipeline, "tables", dataset)["outs"]}
     folders = {Path("results", kind, dataset, BUDGET) for kind in ("tables", "figures", "report")}
     assert named == tables | folders
+
+
+@pytest.mark.parametrize("dataset", ["plaza", "ped2"])
+def test_what_evaluation_reads_are_dependencies(pipeline: dict[str, Any], project: Project, dataset: str) -> None:
+    plan = Plan(project)
+    named = set(stage_of(pipeline, "tables", dataset)["deps"])
+    for run in report_runs(plan.main_parts(), datasets=(dataset,), budget=BUDGET, seeds=(0,)):
+        read = {file for file in plan.stage_inputs("evaluate", run) if not Path(file).is_absolute()}
+        assert len(read) >= 6
+        assert not read - named, f"dvc.yaml: tables: deps: add {sorted(read - named)}"
 
 
 @pytest.mark.parametrize("dataset", ["plaza", "ped2"])

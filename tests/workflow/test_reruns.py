@@ -1,5 +1,6 @@
 """What runs again after a change, and what does not."""
 
+import json
 import os
 import subprocess
 import sys
@@ -80,6 +81,24 @@ def test_a_changed_smoothing_value_reruns_evaluation_and_what_follows(finished: 
         f"evaluate {run}" for run in STUDENTS | {"background_agnostic/default", "ssmtl/default"}
     }
     assert stages(jobs) <= {"evaluate"} | RESULTS
+
+
+def test_the_gathered_record_follows_a_stage_that_left_the_same_bytes(pulled: Checkout) -> None:
+    run = "results/runs/plaza/smoke/ssmtl/default/seed0"
+    other = (*SMALL, "datasets.plaza.object_maps.quantiles=[0.01, 0.99]")
+    gathered = pulled.root / run / "record.json"
+    before = {name: (pulled.root / run / name).read_bytes() for name in ("frame_scores.parquet", "metrics.json")}
+    assert pulled.snakemake(f"{run}/metrics.json", small=other).returncode == 0
+    assert json.loads(gathered.read_text())["stages"]["maps"]["config"]["dataset"]["object_maps"]["quantiles"] == [
+        0.01,
+        0.99,
+    ]
+    assert before == {name: (pulled.root / run / name).read_bytes() for name in before}
+    ended = pulled.snakemake()
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert before == {name: (pulled.root / run / name).read_bytes() for name in before}
+    told = lightvad(pulled, "verify")
+    assert told.returncode == 0, told.stdout
 
 
 def test_a_changed_lambda_reruns_no_teacher(finished: Checkout) -> None:

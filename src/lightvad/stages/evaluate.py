@@ -17,13 +17,10 @@ from lightvad.evaluation.auc import evaluate_protocol
 from lightvad.evaluation.localization import rbdc_tbdc
 from lightvad.layout import GATHERED, Run, clips_folder
 from lightvad.project import Project
-from lightvad.resolution import settings_of
+from lightvad.resolution import measuring_stages, settings_of
 from lightvad.stages.machine import Machine
 from lightvad.stages.recording import recorded
 from lightvad.video.clips import Clip, ClipStore, check_places
-
-MEASURING_STAGES = ("pretrain", "train", "score", "maps", "evaluate")
-"""Those of a run that lead to its metrics. A benchmark may come before or after them: its record stands alone."""
 
 
 def run(project: Project, run: Run, machine: Machine) -> None:
@@ -66,7 +63,7 @@ def run(project: Project, run: Run, machine: Machine) -> None:
         )
     with locked(folder / ".lock", what=run.folder.as_posix()):
         remove_left([folder / GATHERED])
-        write_sealed(folder / GATHERED, collect_records(folder, MEASURING_STAGES))
+        write_sealed(folder / GATHERED, collect_records(folder, [*measuring_stages(project, run), "evaluate"]))
 
 
 def _best_on_test(
