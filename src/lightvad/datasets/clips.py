@@ -124,8 +124,9 @@ def check_clips(clips: Sequence[Clip], dataset: Dataset, raw: Path) -> None:
     """Check the number of clips and frames of every split that the configuration counts.
 
     Raises:
-        LightvadError: another number; the line lists what there is.
+        LightvadError: another number (the line lists what there is), or a clip of another frame rate than the dataset.
     """
+    check_rates(clips, dataset, raw)
     found = Counter(clip.split for clip in clips)
     for split, expected in dataset.clips.items():
         if found[split] != expected:
@@ -136,6 +137,22 @@ def check_clips(clips: Sequence[Clip], dataset: Dataset, raw: Path) -> None:
             )
             raise LightvadError(message)
     check_frames(clips, dataset, raw)
+
+
+def check_rates(clips: Iterable[Clip], dataset: Dataset, raw: Path) -> None:
+    """Check that every clip has the dataset's frame rate, by which scores are smoothed: within one percent.
+
+    Raises:
+        LightvadError: a clip has another one.
+    """
+    for clip in clips:
+        if abs(clip.fps - dataset.fps) > 0.01 * dataset.fps:
+            message = (
+                f"{raw}: clip {clip.name} has {clip.fps:g} frames a second, but fps of"
+                f" config/datasets/{dataset.name}.yaml is {dataset.fps:g}; set datasets.{dataset.name}.fps, and keep"
+                " videos of one frame rate together"
+            )
+            raise LightvadError(message)
 
 
 def check_frames(clips: Sequence[Clip], dataset: Dataset, raw: Path) -> None:

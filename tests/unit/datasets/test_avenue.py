@@ -59,7 +59,7 @@ def official(clips: Files, volumes: Files) -> Files:
 
 def tiny(files: Files | None = None) -> Dataset:
     counts = {"clips": {"train": 2, "test": 2}, "frames": {"train": 2 * FRAMES, "test": 2 * FRAMES}}
-    return dataset("avenue", **counts, layouts={} if files is None else pinned(files), found=FOUND)
+    return dataset("avenue", fps=25, **counts, layouts={} if files is None else pinned(files), found=FOUND)
 
 
 def test_the_publishers_archives_give_clips_labels_masks_and_tracks(tmp_path: Path) -> None:
@@ -106,6 +106,7 @@ def test_the_unpacked_folders_give_the_same(tmp_path: Path) -> None:
         ({"training_videos/02.avi": None}, "1 clips for train, 2 expected; there are: Train01"),
         ({"training_videos/02.avi": b"RIFF" + bytes(99)}, "Train02.avi: cannot be decoded"),
         ({"testing_videos/01.avi": video(3, suffix=".avi", frames=5)}, "test has 11 frames, 12 expected"),
+        ({"testing_videos/01.avi": video(3, suffix=".avi", rate=30)}, "clip Test01 has 30 frames a second, but fps"),
         ({"copy/training_videos/01.avi": video(1, suffix=".avi")}, "comes twice"),
     ],
 )

@@ -55,7 +55,10 @@ def test_labels_are_ranges_from_0_and_what_is_not_named_is_normal(tmp_path: Path
         ({"labels.csv": b"clip,from,to\ngate,0,1\n"}, "columns clip, from, to, not clip, first, last"),
         ({"labels.csv": b""}, "labels.csv: 0 bytes"),
         ({"score/gate.mp4": video(3)[:200]}, "gate.mp4: cannot be decoded"),
-        ({"score/slow.mp4": video(3, rate=10)}, "slow.mp4: 10 frames a second, but fps of config/datasets/folder.yaml"),
+        (
+            {"score/slow.mp4": video(3, rate=10)},
+            "clip slow has 10 frames a second, but fps of config/datasets/folder.yaml",
+        ),
         ({"normal/gate.mp4": video(5)}, "two videos are called gate; rename one of them"),
     ],
 )

@@ -43,7 +43,7 @@ def members() -> Files:
 
 def tiny(clips: dict[str, int] | None = None, pattern: str = "UBnormal.zip") -> Dataset:
     found = {"files": [pattern], "place": "get the archive by the link"}
-    return dataset("ubnormal", clips={"test": 2} if clips is None else clips, found=found)
+    return dataset("ubnormal", fps=30, clips={"test": 2} if clips is None else clips, found=found)
 
 
 def archive(files: Files) -> Files:
