@@ -22,13 +22,14 @@ class TimedDetector:
 
     Attributes:
         name: what the row says of it.
-        boxes: from a frame uint8 (H, W, 3) RGB to boxes float32 (K, 4).
+        open: begins a stream of frames of one size; what it gives turns a frame uint8 (H, W, 3) RGB into boxes
+            float32 (K, 4). What a detector remembers of frames it remembers of each stream by itself.
         network: what it runs, for parameters and GFLOPs; None without a network.
         image_size: longer side of the network's input, pixels; 0 without a network.
     """
 
     name: str
-    boxes: Callable[[np.ndarray], np.ndarray]
+    open: Callable[[], Callable[[np.ndarray], np.ndarray]]
     network: nn.Module | None
     image_size: int
 
@@ -51,7 +52,7 @@ def detector_for_timing(
         LightvadError: weights or the package `ultralytics` are missing.
     """
     if detection.backend == "motion":
-        return TimedDetector("motion regions", _streamed_motion(detection), None, 0)
+        return TimedDetector("motion regions", lambda: _streamed_motion(detection), None, 0)
     settings = detection.ultralytics
     if detection.backend == "import" or settings is None:
         network, names = untrained_network(stand_in, folder=folder), tuple[str, ...]()
@@ -66,7 +67,11 @@ def detector_for_timing(
         network, names = trained_network(architecture, folder=folder)
         name = f"{architecture.stem} at {settings.image_size} px, trained on generated boxes"
     detector = YoloDetector(network, names=names, settings=settings, device=device_of(device))
-    return TimedDetector(name, lambda frame: detector.detect([frame])[0].boxes, network, settings.image_size)
+
+    def boxes(frame: np.ndarray) -> np.ndarray:
+        return detector.detect([frame])[0].boxes
+
+    return TimedDetector(name, lambda: boxes, network, settings.image_size)
 
 
 def _streamed_motion(detection: Detection) -> Callable[[np.ndarray], np.ndarray]:

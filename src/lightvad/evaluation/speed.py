@@ -56,7 +56,8 @@ class TimedScorer:
         method: name of the method.
         variant: its variant.
         scorer: the path that is scored.
-        detector: run on every frame before an object method; None for frame methods.
+        open_detector: gives the detector for a stream of frames, run on each before an object method; None for frame
+            methods. Every row has a stream of its own: its frames are the clip's, or random ones of another size.
         detector_name: what the row says of it.
         objects: objects a frame, for the random inputs of an object method (scope `model`).
         scored: whether the method's scores are made by this scorer; False: it is only the reference of one that does.
@@ -65,7 +66,7 @@ class TimedScorer:
     method: str
     variant: str
     scorer: Scorer
-    detector: Detect | None = None
+    open_detector: Callable[[], Detect] | None = None
     detector_name: str | None = None
     objects: int = 0
     scored: bool = True
@@ -147,7 +148,7 @@ def time_scorers(
     rows = [
         _Row(entry, "model", batch, _model_call(entry, batch, height, width), [])
         for entry in entries
-        for batch in (benchmark.batches if entry.detector is None else (1,))
+        for batch in (benchmark.batches if entry.open_detector is None else (1,))
     ]
     if footage is not None:
         rows += [_Row(entry, "end_to_end", 1, _stream_call(entry, footage), []) for entry in entries]
@@ -176,10 +177,11 @@ def _check(entry: TimedScorer, footage: Footage | None) -> None:
 def _model_call(entry: TimedScorer, batch: int, height: int, width: int) -> Callable[[], object]:
     inputs = entry.scorer.example_inputs(batch=batch, height=height, width=width, objects=entry.objects)
     frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    detect = entry.open_detector() if entry.open_detector is not None else None
 
     def call() -> object:
-        if entry.detector is not None:
-            entry.detector(frame)
+        if detect is not None:
+            detect(frame)
         return entry.scorer.scores(*inputs)
 
     return call
@@ -195,11 +197,12 @@ def _stream(entry: TimedScorer, footage: Footage, store: ClipStore) -> Callable[
     """The path from file to score: gives the scores of frame t on the CPU; None for a frame without objects."""
     scorer, frames = entry.scorer, store[footage.clip].frames
     nothing = np.zeros((0, 4), np.float32)
+    detect = entry.open_detector() if entry.open_detector is not None else None
 
     def score(t: int) -> torch.Tensor | None:
         window = store.window(footage.clip, window_indices(t, scorer.offsets, frames, "current"))
-        if entry.detector is not None:
-            entry.detector(store.frame(footage.clip, t))
+        if detect is not None:
+            detect(store.frame(footage.clip, t))
         if not scorer.needs_boxes:
             return scorer.scores(*scorer.inputs(window, nothing)).cpu()
         found = footage.objects[t]

@@ -225,7 +225,7 @@ def _entries(
     )
     scorer = make(settings)
     if scorer.needs_boxes and detector is not None:
-        return [TimedScorer(method, variant, scorer, detector.boxes, detector.name, objects)]
+        return [TimedScorer(method, variant, scorer, detector.open, detector.name, objects)]
     entries = [TimedScorer(method, variant, scorer)]
     if scorer.precision != REFERENCE_PRECISION:
         reference = make(settings.scored_in(REFERENCE_PRECISION))
@@ -257,7 +257,7 @@ def _complexity(entry: TimedScorer, *, height: int, width: int, detector: TimedD
     """Of one frame: the method's own networks and, for an object method, those of its detector beside it."""
     inputs = entry.scorer.example_inputs(batch=1, height=height, width=width, objects=max(entry.objects, 1))
     content = complexity(entry.scorer, inputs)
-    if entry.detector is not None and detector is not None:
+    if entry.open_detector is not None and detector is not None:
         content["objects_per_frame"] = entry.objects
         content["detector"] = detector.name
         content["detector_parameters"] = (

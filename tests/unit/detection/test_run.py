@@ -120,8 +120,20 @@ def test_motion_of_a_stream_is_about_the_frame_whose_future_is_known(
 ) -> None:
     detection = Detection.model_validate(MOTION)
     timed = detector_for_timing(detection, stand_in="yolov3u.yaml", raw=tmp_path, folder=tmp_path, device="cpu")
-    found = [timed.boxes(moving_frame(t)) for t in range(8)]
+    boxes = timed.open()
+    found = [boxes(moving_frame(t)) for t in range(8)]
     assert found[0].shape == (0, 4)
     truth = np.array([[6 + 3 * 5, 20, 18 + 3 * 5, 40]], np.float32)
     assert iou(truth, found[7]).max() > 0.7
     assert timed.network is None
+
+
+def test_streams_of_different_sizes_take_turns(moving_frame: Callable[[int], np.ndarray], tmp_path: Path) -> None:
+    timed = detector_for_timing(
+        Detection.model_validate(MOTION), stand_in="yolov3u.yaml", raw=tmp_path, folder=tmp_path, device="cpu"
+    )
+    whole, lower = timed.open(), timed.open()
+    for t in range(8):
+        found, found_below = whole(moving_frame(t)), lower(moving_frame(t)[10:])
+    np.testing.assert_array_equal(found_below, found - np.array([0, 10, 0, 10], np.float32))
+    assert len(found)

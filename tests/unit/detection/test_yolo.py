@@ -155,7 +155,7 @@ def test_a_training_gives_valid_tables_and_is_found_again_for_timing(
     assert [int(row["epoch"]) for row in read_csv(folder / "detector.csv")] == list(range(1, 21))
     assert not (folder / "_resume").exists()
     timed = detector_for_timing(detection, stand_in="yolov3u.yaml", **places)
-    found = timed.boxes(clips.frame("b", 0))
+    found = timed.open()(clips.frame("b", 0))
     np.testing.assert_allclose(found, table[(table["clip"] == "b") & (table["frame"] == 0)][["x1", "y1", "x2", "y2"]])
     assert timed.network is not None
 

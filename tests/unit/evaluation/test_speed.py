@@ -1,6 +1,7 @@
 """Speed rows: what is timed, how often, and what each row says. No test asserts a time."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -36,14 +37,19 @@ def store(tmp_path: Path) -> ClipStore:
 
 
 class CountingDetector:
-    """Remembers the frames that it was given; finds nothing, like one with untrained weights."""
+    """Remembers the frames of every stream; finds nothing, like one with untrained weights."""
 
     def __init__(self) -> None:
-        self.frames: list[np.ndarray] = []
+        self.streams: list[list[np.ndarray]] = []
 
-    def __call__(self, frame: np.ndarray) -> np.ndarray:
-        self.frames.append(frame)
-        return np.zeros((0, 4), np.float32)
+    def open(self) -> Callable[[np.ndarray], np.ndarray]:
+        self.streams.append(frames := [])
+
+        def boxes(frame: np.ndarray) -> np.ndarray:
+            frames.append(frame)
+            return np.zeros((0, 4), np.float32)
+
+        return boxes
 
 
 def student(precision: str = "32-true", *, scored: bool = True) -> TimedScorer:
@@ -62,7 +68,7 @@ def teacher(detector: CountingDetector, objects: int = 3) -> TimedScorer:
     made = part_of("background_agnostic", "scoring").scorer(
         settings, frame_size=(HEIGHT, WIDTH), resolutions=(1, 2), weights=None, device="cpu"
     )
-    return TimedScorer("background_agnostic", "default", made, detector, "counting", objects)
+    return TimedScorer("background_agnostic", "default", made, detector.open, "counting", objects)
 
 
 def footage_of(store: ClipStore, clip: str, objects: list[FrameObjects], labels: np.ndarray | None = None) -> Footage:
@@ -100,12 +106,13 @@ def test_the_detector_runs_on_every_timed_frame_of_both_scopes(store: ClipStore)
     detector = CountingDetector()
     objects = [FrameObjects(BOXES, np.zeros((2, 0), np.float32))] * FRAMES
     timed([teacher(detector)], footage_of(store, "test_01", objects))
-    # Each scope: one warm-up and two timed calls in each of two rounds.
-    assert len(detector.frames) == 2 * 2 * (1 + 2)
-    streamed = [
-        frame for frame in detector.frames if any(np.array_equal(frame, store.frame("test_01", t)) for t in range(6))
+    # Each scope, on a stream of its own: one warm-up and two timed calls in each of two rounds.
+    assert [len(frames) for frames in detector.streams] == [2 * (1 + 2)] * 2
+    of_the_clip = [
+        sum(any(np.array_equal(frame, store.frame("test_01", t)) for t in range(6)) for frame in frames)
+        for frames in detector.streams
     ]
-    assert len(streamed) == 6
+    assert of_the_clip == [0, 6]
 
 
 def test_without_footage_there_are_model_rows_only() -> None:
