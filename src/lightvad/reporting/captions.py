@@ -36,6 +36,20 @@ def data_sentences(shown: Shown) -> list[str]:
     return [f"Data {title} ({name}): {data_note(shown, name)}." for name, title in titles_of(shown).items()]
 
 
+def unlabelled_sentences(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
+    """Says of every dataset in which no row has an AUC why there is none, and what there is."""
+    sentences = []
+    for name, title in titles_of(shown).items():
+        runs = [run for row in rows for run in shown.runs(row, name)]
+        protocols = [document(shown.root, run, "metrics.json")["protocols"].values() for run in runs]
+        if all(measured["micro_auc"] is None for own in protocols for measured in own):
+            sentences.append(
+                f"{title}: no AUC, because the test clips have no labels, or all their frames the same. The score of "
+                "every frame is in frame_scores.parquet of each run, and drawn in the figures of score curves."
+            )
+    return sentences
+
+
 def protocol_sentences(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
     """Which protocol each row's number stands under, and what `plain` is."""
     labels: dict[str, list[str]] = {}
@@ -109,6 +123,7 @@ def table_caption(shown: Shown, table: Table) -> list[str]:
     """The sentences below a table."""
     return [
         *data_sentences(shown),
+        *unlabelled_sentences(shown, table.rows),
         seed_sentence(shown),
         *protocol_sentences(shown, table.rows),
         *(absent_sentences(shown, "the literature's rows are") if table.literature else []),

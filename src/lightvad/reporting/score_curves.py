@@ -11,7 +11,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch
 from matplotlib.transforms import blended_transform_factory
 
-from lightvad.artifacts.tables import FRAME_SCORES, read_table
+from lightvad.artifacts.tables import FRAME_SCORES, UNKNOWN, read_table
 from lightvad.config import Dataset, Figure
 from lightvad.errors import LightvadError
 from lightvad.layout import Run
@@ -116,8 +116,9 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, strip: FrameStrip) -> None:
     handles: list[Artist] = []
     for position, (method, own) in enumerate(curves.groupby("method", sort=False)):
         line, colour = METHOD_LINES[position % len(METHOD_LINES)], colour_of(position)
-        handles += axes.plot(own["frame"], own["drawn"], ls=line, color=colour, label=f"{method}, {_auc(own)}")
-    handles.append(Patch(color=ABNORMAL_COLOUR, label="abnormal (ground truth)"))
+        handles += axes.plot(own["frame"], own["drawn"], ls=line, color=colour, label=f"{method}{_auc(own)}")
+    if (labels != UNKNOWN).any():
+        handles.append(Patch(color=ABNORMAL_COLOUR, label="abnormal (ground truth)"))
     place = blended_transform_factory(axes.transData, axes.transAxes)
     axes.plot(strip.frames, [1.035] * len(strip.frames), "v", ms=3, color="#444444", transform=place, clip_on=False)
     axes.set_xlim(frames[0] - 0.5, frames[-1] + 0.5)
@@ -139,13 +140,18 @@ def _abnormal_spans(labels: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _auc(own: pd.DataFrame) -> str:
-    """The clip's AUC in percent; there is none where all its frames are normal, or abnormal, or of unknown label."""
+    """The clip's AUC in percent, to stand behind a name; nothing where labels are unknown.
+
+    There is none where all frames of the clip are normal, or all abnormal.
+    """
     labels = own["label"].to_numpy()
+    if (labels == UNKNOWN).any():
+        return ""
     if len(np.unique(labels)) < 2:
-        return "no AUC"
+        return ", no AUC"
     from sklearn.metrics import roc_auc_score  # takes longer to import than a figure to draw, and few figures need it
 
-    return f"AUC {100 * roc_auc_score(labels, own['smoothed'].to_numpy()):.1f}"
+    return f", AUC {100 * roc_auc_score(labels, own['smoothed'].to_numpy()):.1f}"
 
 
 def spread_frames(length: int, count: int = STRIP_FRAMES) -> Sequence[int]:

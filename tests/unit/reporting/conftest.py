@@ -11,8 +11,8 @@ import pytest
 from lightvad.artifacts.arrays import maps_writer, write_masks
 from lightvad.artifacts.atomic import write_text
 from lightvad.artifacts.digests import sha256_of
-from lightvad.artifacts.documents import write_json, write_sealed
-from lightvad.artifacts.tables import FRAME_SCORES, INDEX, write_table
+from lightvad.artifacts.documents import read_json, write_json, write_sealed
+from lightvad.artifacts.tables import FRAME_SCORES, INDEX, UNKNOWN, read_table, write_table
 from lightvad.config import Table
 from lightvad.layout import Run, clips_folder, speeds_path
 from lightvad.project import Project
@@ -232,3 +232,16 @@ def made_up(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Proje
 def own_project(tmp_path: Path, repository: Path) -> Project:
     """Plaza from one seed, for a test to damage."""
     return write_project(tmp_path, repository, datasets=("plaza",))
+
+
+@pytest.fixture
+def unlabelled(own_project: Project) -> Project:
+    """Plaza from one seed, as if nobody had said which frames are abnormal."""
+    nothing = dict.fromkeys(("micro_auc", "macro_auc", "micro_auc_ci95", "macro_auc_ci95"))
+    for path in (own_project.root / "results" / "runs" / "plaza").rglob("metrics.json"):
+        metrics = {**read_json(path), "rbdc": None, "tbdc": None}
+        metrics["protocols"] = {name: {**nothing, "n_clips": 0, "n_single_class": 0} for name in metrics["protocols"]}
+        write_json(path, metrics)
+        scores = path.with_name("frame_scores.parquet")
+        write_table(scores, read_table(scores, FRAME_SCORES).assign(label=UNKNOWN), FRAME_SCORES)
+    return own_project

@@ -11,13 +11,13 @@ from sklearn.metrics import roc_auc_score
 from lightvad.artifacts.arrays import Maps
 from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.documents import read_csv, read_json, write_json
-from lightvad.artifacts.tables import FRAME_SCORES, read_table, write_table
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder, figures_folder
 from lightvad.project import Project
 from lightvad.reporting.label_placement import Label, place_labels
+from lightvad.reporting.score_curves import draw
 from lightvad.reporting.selection import Shown
-from lightvad.reporting.shown_frames import clips_shown, frame_strip, outlined
+from lightvad.reporting.shown_frames import FrameStrip, clips_shown, frame_strip, outlined
 from lightvad.reporting.style import styled
 from lightvad.smoothing import smooth_plain
 from lightvad.stages import figure as stage
@@ -175,15 +175,30 @@ def test_a_sweep_has_a_point_for_every_row_under_both_protocols(made_up: Project
 
 
 @pytest.mark.parametrize("number", ["2", "4", "8", "10"])
-def test_without_labels_figures_are_drawn_and_no_auc_is_shown(own_project: Project, number: str) -> None:
-    nothing = dict.fromkeys(("micro_auc", "macro_auc", "micro_auc_ci95", "macro_auc_ci95"))
-    for path in (own_project.root / "results" / "runs" / "plaza").rglob("metrics.json"):
-        metrics = read_json(path)
-        metrics["protocols"] = {name: {**nothing, "n_clips": 0, "n_single_class": 0} for name in metrics["protocols"]}
-        write_json(path, metrics)
-        scores = path.with_name("frame_scores.parquet")
-        write_table(scores, read_table(scores, FRAME_SCORES).assign(label=-1), FRAME_SCORES)
-    path = drawn(own_project, number, ("plaza",))
+def test_without_labels_figures_are_drawn_and_no_auc_is_shown(unlabelled: Project, number: str) -> None:
+    path = drawn(unlabelled, number, ("plaza",))
     assert min(cv2.imread(str(path.with_suffix(".png"))).shape[:2]) > 400
     if number in ("2", "8"):
         assert read_csv(path) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([0, 0, 1, 1], ["A, AUC 100.0", "B, AUC 0.0", "abnormal (ground truth)"]),
+        ([0, 0, 0, 0], ["A, no AUC", "B, no AUC", "abnormal (ground truth)"]),
+        ([-1, -1, -1, -1], ["A", "B"]),
+    ],
+)
+def test_a_legend_of_curves_names_the_truth_where_it_is_known(labels: list[int], expected: list[str]) -> None:
+    scores = {"A": [0.0, 0.1, 0.9, 1.0], "B": [1.0, 0.9, 0.1, 0.0]}
+    curves = pd.concat(
+        pd.DataFrame(
+            {"dataset": "own", "method": name, "frame": range(4), "label": labels, "smoothed": own, "drawn": own}
+        )
+        for name, own in scores.items()
+    )
+    strip = FrameStrip("one", [1], [np.zeros((6, 9, 3), np.uint8)], [False])
+    canvas = draw(curves, {"own": strip}, {"own": "Own"}, {"own": ""})
+    (legend,) = [axes.get_legend() for axes in canvas.axes if axes.get_legend() is not None]
+    assert [text.get_text() for text in legend.get_texts()] == expected

@@ -89,6 +89,18 @@ def test_data_notes_and_conditions_stand_in_every_file(made_up: Project) -> None
     assert {line["checkpoint"] for line in lines} == {"last"}
 
 
+def test_without_labels_a_table_says_why_it_has_no_numbers(unlabelled: Project) -> None:
+    path = written(unlabelled, "7", ("plaza",))
+    assert all(line["measured"] == "" for line in read_csv(path))
+    told = "no AUC, because the test clips have no labels, or all their frames the same"
+    assert told in path.with_suffix(".md").read_text()
+    assert told in path.with_suffix(".tex").read_text()
+
+
+def test_a_table_with_numbers_says_nothing_of_labels(made_up: Project) -> None:
+    assert "have no labels" not in written(made_up, "7", ("plaza", "ped2")).with_suffix(".md").read_text()
+
+
 def test_mean_and_standard_deviation_over_seeds(made_up: Project) -> None:
     path = written(made_up, "7", ("plaza",), seeds=(0, 1))
     line = next(line for line in read_csv(path) if line["protocol"] == "plain" and line["label"] == "Fast-AED")
