@@ -85,7 +85,7 @@ class Plan:
     def stage_inputs(self, stage: str, run: Run) -> list[str]:
         """Data, records and code that a stage of a run reads."""
         code = self.code(stage, run.method)
-        # It gathers them: where a stage was done again and left the same bytes, its record is another all the same.
+        # `evaluate` gathers records: one is new also where its stage was done again and left the same bytes.
         gathered = measuring_stages(self.project, run) if stage == "evaluate" else []
         records = [record_path(run.folder, name) for name in gathered]
         if stage == "benchmark":
@@ -169,12 +169,13 @@ class Plan:
         return files
 
     def scored(self, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
-        """What the runs of every main table and figure leave before evaluation: scores and maps, and the times."""
+        """What the runs of every main table and figure leave before evaluation: scores, maps, records, times."""
         papers = self.main_parts()
         files: list[str] = []
         for run in report_runs(papers, datasets=datasets, budget=budget, seeds=seeds):
             last = "maps" if self.level(run.method) == "object" else "score"
             files += [str(path) for path in run_outputs(self.project, last, run)]
+            files += [str(record_path(run.folder, stage)) for stage in measuring_stages(self.project, run)]
         for run in complexity_runs(papers, datasets=datasets, budget=budget, seeds=seeds):
             files += [str(path) for path in run_outputs(self.project, "benchmark", run)]
         return files

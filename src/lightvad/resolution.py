@@ -305,7 +305,7 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
 
 
 def measuring_stages(project: Project, run: Run) -> list[str]:
-    """The stages of a run that lead to its metrics, before `evaluate`, which gathers their records.
+    """The stages that a run does itself before `evaluate`, which gathers their records; another's pre-training is none.
 
     A benchmark may come before or after them: its record stands alone.
     """

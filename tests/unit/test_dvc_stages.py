@@ -100,6 +100,8 @@ def test_what_evaluation_reads_are_dependencies(pipeline: dict[str, Any], projec
     for run in report_runs(plan.main_parts(), datasets=(dataset,), budget=BUDGET, seeds=(0,)):
         read = {file for file in plan.stage_inputs("evaluate", run) if not Path(file).is_absolute()}
         assert len(read) >= 6
+        made = {file for file in read if file.startswith("results/")}
+        assert made <= set(plan.scored(datasets=(dataset,), budget=BUDGET, seeds=(0,))), "the stage before makes it"
         assert not read - named, f"dvc.yaml: tables: deps: add {sorted(read - named)}"
 
 

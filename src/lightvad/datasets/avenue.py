@@ -13,7 +13,7 @@ import numpy as np
 
 from lightvad.artifacts.arrays import write_masks
 from lightvad.config import Dataset
-from lightvad.datasets.clips import check_clips, store_video, write_tables
+from lightvad.datasets.clips import check_clips, check_rate, store_video, write_tables
 from lightvad.datasets.contents import Item, fetched_contents
 from lightvad.datasets.labels import check_masks, labels_from_masks, labels_table, read_matlab_volume
 from lightvad.datasets.tracks import link, numbered
@@ -41,7 +41,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
         videos = {_name(item): item for item in items if item.found["split"]}
         volumes = {f"Test{int(item.found['label']):02d}": item for item in items if item.found["label"]}
         clips = [
-            _clip(name, item, root)
+            _clip(name, item, dataset, root)
             for name, item in track(
                 sorted(videos.items()), total=len(videos), what=f"prepare {dataset.name}", unit="clips"
             )
@@ -60,9 +60,11 @@ def _name(item: Item) -> str:
     return f"{'Train' if item.found['split'] == 'training' else 'Test'}{int(item.found['video']):02d}"
 
 
-def _clip(name: str, item: Item, root: Path) -> Clip:
+def _clip(name: str, item: Item, dataset: Dataset, root: Path) -> Clip:
     split = "train" if item.found["split"] == "training" else "test"
-    return store_video(item.path, root, name=name, split=split, source=SOURCES[item.path.suffix])
+    clip = store_video(item.path, root, name=name, split=split, source=SOURCES[item.path.suffix])
+    check_rate(clip, dataset, item.where)
+    return clip
 
 
 def _masks(clip: Clip, volumes: Mapping[str, Item], raw: Path) -> np.ndarray:

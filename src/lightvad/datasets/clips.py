@@ -124,9 +124,8 @@ def check_clips(clips: Sequence[Clip], dataset: Dataset, raw: Path) -> None:
     """Check the number of clips and frames of every split that the configuration counts.
 
     Raises:
-        LightvadError: another number (the line lists what there is), or a clip of another frame rate than the dataset.
+        LightvadError: another number; the line lists what there is.
     """
-    check_rates(clips, dataset, raw)
     found = Counter(clip.split for clip in clips)
     for split, expected in dataset.clips.items():
         if found[split] != expected:
@@ -139,20 +138,19 @@ def check_clips(clips: Sequence[Clip], dataset: Dataset, raw: Path) -> None:
     check_frames(clips, dataset, raw)
 
 
-def check_rates(clips: Iterable[Clip], dataset: Dataset, raw: Path) -> None:
-    """Check that every clip has the dataset's frame rate, by which scores are smoothed: within one percent.
+def check_rate(clip: Clip, dataset: Dataset, where: str) -> None:
+    """Check that a video, `where`, has on average the frame rate of its dataset, by which scores are smoothed.
 
     Raises:
-        LightvadError: a clip has another one.
+        LightvadError: it differs by more than one percent.
     """
-    for clip in clips:
-        if abs(clip.fps - dataset.fps) > 0.01 * dataset.fps:
-            message = (
-                f"{raw}: clip {clip.name} has {clip.fps:g} frames a second, but fps of"
-                f" config/datasets/{dataset.name}.yaml is {dataset.fps:g}; set datasets.{dataset.name}.fps, and keep"
-                " videos of one frame rate together"
-            )
-            raise LightvadError(message)
+    if abs(clip.fps - dataset.fps) > 0.01 * dataset.fps:
+        message = (
+            f"{where}: {clip.fps:g} frames a second, but fps of config/datasets/{dataset.name}.yaml is"
+            f" {dataset.fps:g}; if all its videos have this rate, set datasets.{dataset.name}.fps, else get or convert"
+            " this one anew"
+        )
+        raise LightvadError(message)
 
 
 def check_frames(clips: Sequence[Clip], dataset: Dataset, raw: Path) -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 from lightvad.artifacts.documents import read_csv
 from lightvad.artifacts.tables import TRACKS, UNKNOWN
 from lightvad.config import Dataset
-from lightvad.datasets.clips import check_rates, store_video, write_tables
+from lightvad.datasets.clips import check_rate, store_video, write_tables
 from lightvad.datasets.contents import Item, fetched_contents
 from lightvad.datasets.labels import labels_from_ranges, labels_table
 from lightvad.errors import LightvadError
@@ -40,9 +40,9 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
     with fetched_contents(dataset, MEMBER, raw=raw, root=root) as items:
         videos = [item for item in items if item.found["split"]]
         clips = [
-            _clip(item, root) for item in track(videos, total=len(videos), what=f"prepare {dataset.name}", unit="clips")
+            _clip(item, dataset, root)
+            for item in track(videos, total=len(videos), what=f"prepare {dataset.name}", unit="clips")
         ]
-        check_rates(clips, dataset, raw)
         _check_names(clips, raw)
         test = [clip for clip in clips if clip.split == "test"]
         listed = [item for item in items if item.found["labels"]]
@@ -50,10 +50,16 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
     write_tables(root, clips, labels=labels_table(labels), tracks=pd.DataFrame(columns=list(TRACKS)))
 
 
-def _clip(item: Item, root: Path) -> Clip:
-    """A video in the clip store, by the name of its file."""
+def _clip(item: Item, dataset: Dataset, root: Path) -> Clip:
+    """A video in the clip store, by the name of its file.
+
+    Raises:
+        LightvadError: it cannot be decoded, or has another frame rate than the dataset.
+    """
     split = SPLITS[item.found["split"].lower()]
-    return store_video(item.path, root, name=item.found["video"], split=split, source="your own video")
+    clip = store_video(item.path, root, name=item.found["video"], split=split, source="videos as given")
+    check_rate(clip, dataset, item.where)
+    return clip
 
 
 def _check_names(clips: Sequence[Clip], raw: Path) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from lightvad.artifacts.arrays import write_masks
 from lightvad.config import Dataset
-from lightvad.datasets.clips import check_clips, store_video, write_tables
+from lightvad.datasets.clips import check_clips, check_rate, store_video, write_tables
 from lightvad.datasets.contents import Item, by_group, fetched_contents
 from lightvad.datasets.labels import check_masks, labels_from_ranges, labels_table
 from lightvad.datasets.tracks import numbered
@@ -67,7 +67,9 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
             if name not in named["video"]:
                 message = f"{raw}: no {name}.mp4, which is in the list of {split} videos; {REMEDY}"
                 raise LightvadError(message)
-            clip = store_video(named["video"][name].path, root, name=name, split=split, source="as published")
+            video = named["video"][name]
+            clip = store_video(video.path, root, name=name, split=split, source="as published")
+            check_rate(clip, dataset, video.where)
             clips.append(clip)
             if split == "test":
                 tracks = _tracks(clip, named["tracked"], raw)

@@ -57,7 +57,8 @@ class TimedScorer:
         variant: its variant.
         scorer: the path that is scored.
         open_detector: gives the detector for a stream of frames, run on each before an object method; None for frame
-            methods. Every row has a stream of its own: its frames are the clip's, or random ones of another size.
+            methods. Every row has a stream of its own: the frames of the clip, or (scope `model`) one random frame of
+            the network's size over and over, in which a detector of motion finds nothing.
         detector_name: what the row says of it.
         objects: objects a frame, for the random inputs of an object method (scope `model`).
         scored: whether the method's scores are made by this scorer; False: it is only the reference of one that does.

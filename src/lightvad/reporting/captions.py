@@ -42,10 +42,10 @@ def unlabelled_sentences(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
     for name, title in titles_of(shown).items():
         runs = [run for row in rows for run in shown.runs(row, name)]
         protocols = [document(shown.root, run, "metrics.json")["protocols"].values() for run in runs]
-        if all(measured["micro_auc"] is None for own in protocols for measured in own):
+        if runs and all(measured["micro_auc"] is None for own in protocols for measured in own):
             sentences.append(
                 f"{title}: no AUC, because the test clips have no labels, or all their frames the same. The score of "
-                "every frame is in frame_scores.parquet of each run, and drawn in the figures of score curves."
+                "every frame is in frame_scores.parquet of each run; figures of score curves draw those of some clips."
             )
     return sentences
 
@@ -141,13 +141,13 @@ def figure_caption(shown: Shown, figure: Figure) -> list[str]:
     if figure.kind == "score_curves":
         return [
             "Frame scores smoothed by the plain protocol, each curve stretched to [0, 1] for display; "
-            "shaded: abnormal by the ground truth; AUC: of this clip under plain.",
+            "shaded: abnormal by the ground truth, where it is known; AUC: of this clip under plain.",
             *data,
         ]
     if figure.kind == "anomaly_maps":
         return [
-            "From top to bottom: the frame with the ground truth's outline, then each method's anomaly map "
-            "(brightest: the method's largest value in these clips).",
+            "From top to bottom: the frame with the ground truth's outline, where it is known, then each method's "
+            "anomaly map (brightest: the method's largest value in these clips).",
             *data,
         ]
     if figure.kind == "sweep":

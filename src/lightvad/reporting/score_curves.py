@@ -140,9 +140,9 @@ def _abnormal_spans(labels: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _auc(own: pd.DataFrame) -> str:
-    """The clip's AUC in percent, to stand behind a name; nothing where labels are unknown.
+    """The clip's AUC in percent, to stand behind a name; `no AUC` where all its frames are normal, or all abnormal.
 
-    There is none where all frames of the clip are normal, or all abnormal.
+    Nothing where labels are unknown.
     """
     labels = own["label"].to_numpy()
     if (labels == UNKNOWN).any():

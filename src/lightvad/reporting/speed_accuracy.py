@@ -112,7 +112,7 @@ def draw(points: Sequence[SpeedPoint], titles: Mapping[str, str], notes: Mapping
         _panel(axes, [point for point in points if point.dataset == dataset])
         box = axes.get_position()
         titled(canvas, title, notes[dataset], x=box.x0, y=box.y1 + 0.36 / height)
-    if points:
+    if any(point.source == MEASURED for point in points):
         _legend(canvas, points, height)
     return canvas
 

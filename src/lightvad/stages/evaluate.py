@@ -15,7 +15,8 @@ from lightvad.config import BEST_ON_TEST, EPOCH_SCORES_NAME, Protocol
 from lightvad.errors import LightvadError
 from lightvad.evaluation.auc import evaluate_protocol
 from lightvad.evaluation.localization import rbdc_tbdc
-from lightvad.layout import GATHERED, Run, clips_folder
+from lightvad.layout import GATHERED, Run, clips_folder, record_path
+from lightvad.progress import say
 from lightvad.project import Project
 from lightvad.resolution import measuring_stages, settings_of
 from lightvad.stages.machine import Machine
@@ -63,7 +64,11 @@ def run(project: Project, run: Run, machine: Machine) -> None:
         )
     with locked(folder / ".lock", what=run.folder.as_posix()):
         remove_left([folder / GATHERED])
-        write_sealed(folder / GATHERED, collect_records(folder, [*measuring_stages(project, run), "evaluate"]))
+        stages = [*measuring_stages(project, run), "evaluate"]
+        for path in (record_path(run.folder, stage) for stage in stages):
+            if not (project.root / path).is_file():
+                say(f"warning: {path}: missing; {run.folder / GATHERED} will not say how this stage was done")
+        write_sealed(folder / GATHERED, collect_records(folder, stages))
 
 
 def _best_on_test(

@@ -106,7 +106,7 @@ def test_the_unpacked_folders_give_the_same(tmp_path: Path) -> None:
         ({"training_videos/02.avi": None}, "1 clips for train, 2 expected; there are: Train01"),
         ({"training_videos/02.avi": b"RIFF" + bytes(99)}, "Train02.avi: cannot be decoded"),
         ({"testing_videos/01.avi": video(3, suffix=".avi", frames=5)}, "test has 11 frames, 12 expected"),
-        ({"testing_videos/01.avi": video(3, suffix=".avi", rate=30)}, "clip Test01 has 30 frames a second, but fps"),
+        ({"testing_videos/01.avi": video(3, suffix=".avi", rate=30)}, "01.avi: 30 frames a second, but fps of config"),
         ({"copy/training_videos/01.avi": video(1, suffix=".avi")}, "comes twice"),
     ],
 )

@@ -57,7 +57,7 @@ def test_labels_are_ranges_from_0_and_what_is_not_named_is_normal(tmp_path: Path
         ({"score/gate.mp4": video(3)[:200]}, "gate.mp4: cannot be decoded"),
         (
             {"score/slow.mp4": video(3, rate=10)},
-            "clip slow has 10 frames a second, but fps of config/datasets/folder.yaml",
+            "slow.mp4: 10 frames a second, but fps of config/datasets/folder.yaml",
         ),
         ({"normal/gate.mp4": video(5)}, "two videos are called gate; rename one of them"),
     ],

@@ -14,6 +14,7 @@ from lightvad.artifacts.documents import read_csv, read_json, write_json
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder, figures_folder
 from lightvad.project import Project
+from lightvad.reporting import speed_accuracy
 from lightvad.reporting.label_placement import Label, place_labels
 from lightvad.reporting.score_curves import draw
 from lightvad.reporting.selection import Shown
@@ -180,6 +181,14 @@ def test_without_labels_figures_are_drawn_and_no_auc_is_shown(unlabelled: Projec
     assert min(cv2.imread(str(path.with_suffix(".png"))).shape[:2]) > 400
     if number in ("2", "8"):
         assert read_csv(path) == []
+
+
+def test_a_speed_plot_without_points_has_no_legend_of_them() -> None:
+    canvas = speed_accuracy.draw([], {"own": "Own"}, {"own": ""})
+    assert not canvas.legends
+    texts = [text.get_text() for text in [*canvas.texts, *canvas.axes[0].texts]]
+    assert any("no AUC" in text for text in texts)
+    assert not any("measured on" in text for text in texts)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Evaluation of a run whose earlier epochs were kept: what the papers' choice among them would have given."""
+"""Evaluation: what the papers' choice among kept epochs would have given, and the records that are gathered."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lightvad.artifacts.documents import read_json, write_json
+from lightvad.artifacts.documents import read_json, read_sealed, write_json, write_sealed
 from lightvad.artifacts.tables import EPOCH_SCORES, FRAME_SCORES, INDEX, REGIONS, TRACKS, write_table
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder
@@ -68,6 +68,21 @@ def test_the_result_is_the_last_epochs_and_the_best_on_test_stands_beside_it(pro
     alone = read_json(project.root / RUN.folder / "metrics.json")
     assert alone["best_on_test"] is None
     assert alone["protocols"] == metrics["protocols"]
+
+
+def test_records_of_the_runs_own_stages_are_gathered_and_missing_ones_named(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = project.root / RUN.folder
+    record = {"command": "lightvad", "inputs": {}, "outputs": {}, "started": "2026-11-22T00:00:00Z"}
+    for stage in ("train", "score", "maps"):
+        write_sealed(folder / "records" / f"{stage}.json", {**record, "threads": len(stage)})
+    evaluate.run(project, RUN, Machine("cpu"))
+    gathered = read_sealed(folder / "record.json")["stages"]
+    assert set(gathered) == {"train", "score", "evaluate"}, "a student has no stage maps"
+    assert gathered["train"] == read_sealed(folder / "records" / "train.json")
+    warned = [line for line in capsys.readouterr().err.splitlines() if "record.json" in line]
+    assert [line.split(":")[1].strip() for line in warned] == [str(RUN.folder / "records" / "pretrain.json")]
 
 
 def test_scores_of_an_epoch_that_do_not_fit_are_one_line(project: Project) -> None:
