@@ -79,7 +79,8 @@ def draw(
     for strip in strips.values():
         side = COLUMN_INCHES * (RIGHT - LEFT) / len(strip.frames)
         heights += [side * strip.height / strip.width, CURVE_INCHES]
-    legend_rows = math.ceil((curves["method"].nunique() + 1) / LEGEND_COLUMNS)
+    entries = curves["method"].nunique() + int((curves["label"] != UNKNOWN).any())
+    legend_rows = math.ceil(entries / LEGEND_COLUMNS)
     above, below = 0.48, 0.53 + LEGEND_ROW_INCHES * legend_rows
     total = sum(heights) + len(titles) * (above + below)
     canvas = Canvas(figsize=(COLUMN_INCHES, total))
