@@ -4,7 +4,8 @@ PYTHON ?= python3
 DATASET ?= plaza
 BUDGET ?= quick
 SEEDS ?= 0
-CORES ?= $(shell nproc)
+# nproc would take OMP_NUM_THREADS for the number of cores.
+CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 DEVICE ?= auto
 MIRROR ?=
 SET ?=

@@ -223,23 +223,53 @@ def test_the_command_of_a_record_does_the_same_in_a_shell(project: Callable[[str
     assert nothing_was_run(root)
 
 
+def snakemake(root: Path, repository: Path, *arguments: str, **config: object) -> subprocess.CompletedProcess[str]:
+    """Run snakemake with the repository's workflow on a project's data; `config`: keys of its config.yaml."""
+    for name in ("Snakefile", "workflow", "profiles"):
+        if not (root / name).exists():
+            (root / name).symlink_to(repository / name)
+    content = yaml.safe_load((root / "config/config.yaml").read_text()) | {"budget": "tiny"} | config
+    (root / "config/config.yaml").write_text(yaml.safe_dump(content))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(repository / "src")}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_files_without_known_checksums_are_fetched_again_where_the_mirror_changes(
+    project: Callable[[str], Path], repository: Path
+) -> None:
+    root, fetched = project("configured"), "data/raw/ped2/fetched.json"
+    config = root / "config/datasets/ped2.yaml"
+    content = yaml.safe_load(config.read_text())
+    content |= {"layouts": {}, "found": {"files": ["seen/*.txt"], "place": "put files there"}}
+    config.write_text(yaml.safe_dump(content))
+    seen = root / "own" / "seen"
+    seen.mkdir(parents=True)
+    (seen / "a.txt").write_text("one")
+
+    def run(*arguments: str, mirror: str = "own") -> subprocess.CompletedProcess[str]:
+        return snakemake(root, repository, fetched, *arguments, datasets=["ped2"], mirror=mirror)
+
+    assert run().returncode == 0
+    assert "Nothing to be done" in (told := run("--dry-run")).stdout + told.stderr
+    (seen / "b.txt").write_text("two")
+    assert run().returncode == 0
+    assert [entry["file"] for entry in json.loads((root / fetched).read_text())["files"]] == [
+        "seen/a.txt",
+        "seen/b.txt",
+    ]
+    gone = run(mirror="nowhere")
+    assert gone.returncode != 0
+    assert "mirror nowhere: no such folder" in gone.stdout + gone.stderr
+
+
 @pytest.mark.slow
 def test_the_workflow_hands_on_a_mirror_of_any_name(project: Callable[[str], Path], repository: Path) -> None:
     root = project("configured")
-    for name in ("Snakefile", "workflow", "profiles"):
-        (root / name).symlink_to(repository / name)
     (root / "mirror").rename(root / EVIL)
-    content = yaml.safe_load((root / "config/config.yaml").read_text())
-    content |= {"datasets": ["ped2"], "budget": "tiny", "mirror": EVIL, "set": [f"datasets.ped2.note=$(touch {OWNED})"]}
-    (root / "config/config.yaml").write_text(yaml.safe_dump(content))
-    ended = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "1", "data/raw/ped2/fetched.json"],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(repository / "src")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    override = f"datasets.ped2.note=$(touch {OWNED})"
+    ended = snakemake(root, repository, "data/raw/ped2/fetched.json", datasets=["ped2"], mirror=EVIL, set=[override])
     assert ended.returncode == 0, (ended.stdout + ended.stderr)[-4000:]
     told = json.loads((root / "data/raw/ped2/records/fetch.json").read_text())["command"]
     assert EVIL in shlex.split(told)

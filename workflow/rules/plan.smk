@@ -33,9 +33,10 @@ try:
 except LightvadError as error:
     raise WorkflowError(str(error)) from None
 
-# None of these decides a result, so none stands in a rule's params: a change of machine or mirror re-runs nothing. The
-# number of threads decides the last bits of a sum: commands give it as a number, and not as {threads}, which is smaller
-# on fewer cores. Only a benchmark, which is about the machine, takes what it gets.
+# None of these decides a result, so none stands in a rule's params: a change of machine or mirror re-runs nothing (see
+# found_in_mirror for files without known checksums). The number of threads decides the last bits of a sum: commands
+# give it as a number, and not as {threads}, which is smaller on fewer cores. Only a benchmark, which is about the
+# machine, takes what it gets.
 LIGHTVAD = f"{shlex.quote(sys.executable)} -m lightvad"
 SET = " ".join(f"--set {shlex.quote(item)}" for item in CONFIG.set)
 DEVICE = CONFIG.device
@@ -103,6 +104,21 @@ def result_inputs_of(kind):
         budget=wildcards.budget,
         seeds=CONFIG.seeds,
     )
+
+
+# Files without known checksums are known by what lies in the mirror: where that changes, they are fetched again.
+def found_in_mirror(wildcards):
+    found = PROJECT.dataset(wildcards.dataset).found
+    if found is None or not CONFIG.mirror:
+        return ""
+    from lightvad.datasets.fetching import (
+        mirror_listing,
+    )  # with all readers: only where it is asked for
+
+    try:
+        return digest(mirror_listing(found, CONFIG.mirror))
+    except LightvadError as error:
+        raise WorkflowError(str(error)) from None
 
 
 # Of the targets only the one that is asked for is worked out: there are dozens.

@@ -100,6 +100,24 @@ def found_sources(found: Found, *, root: Path, mirror: str | None, reason: str) 
     raise LightvadError(message)
 
 
+def mirror_listing(found: Found, mirror: str) -> list[tuple[str, int, int]]:
+    """What a mirror has of the files without known checksums: name, bytes, and time of the last change in nanoseconds.
+
+    By it a workflow sees that files came, went or changed; an address of a server cannot be searched: nothing.
+
+    Raises:
+        LightvadError: the mirror is a folder that is not there, or a pattern leads outside.
+    """
+    folder = _folder_of(mirror)
+    if folder is None:
+        return []
+    for pattern in (*found.files, *found.optional):
+        _check_name(pattern)
+    files = {path for pattern in (*found.files, *found.optional) for path in _files_in(folder, pattern)}
+    stats = {path.relative_to(folder).as_posix(): path.stat() for path in files}
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in sorted(stats.items())]
+
+
 def _files_in(folder: Path, pattern: str) -> list[Path]:
     return [path for path in folder.glob(pattern) if path.is_file() and not path.name.startswith(".")]
 

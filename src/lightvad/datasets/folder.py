@@ -39,6 +39,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
     """
     with fetched_contents(dataset, MEMBER, raw=raw, root=root) as items:
         videos = [item for item in items if item.found["split"]]
+        _check_training(videos, dataset, raw)
         clips = [
             _clip(item, dataset, root)
             for item in track(videos, total=len(videos), what=f"prepare {dataset.name}", unit="clips")
@@ -60,6 +61,21 @@ def _clip(item: Item, dataset: Dataset, root: Path) -> Clip:
     clip = store_video(item.path, root, name=item.found["video"], split=split, source="videos as given")
     check_rate(clip, dataset, item.where)
     return clip
+
+
+def _check_training(videos: Sequence[Item], dataset: Dataset, raw: Path) -> None:
+    """Check that a training video is left when one is held out for validation.
+
+    Raises:
+        LightvadError: there is only one.
+    """
+    normal = [item for item in videos if SPLITS[item.found["split"].lower()] == "train"]
+    if len(normal) < 2 and dataset.heldout_fraction:
+        message = (
+            f"{raw}: {len(normal)} video in normal/, at least two are needed, as one is held out for validation: cut a"
+            " long one (`ffmpeg -i IN -c copy -f segment -segment_time 60 OUT%02d.mp4`)"
+        )
+        raise LightvadError(message)
 
 
 def _check_names(clips: Sequence[Clip], raw: Path) -> None:

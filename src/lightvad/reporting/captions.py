@@ -76,7 +76,8 @@ def seed_sentence(shown: Shown) -> str:
     """Seeds and budget in words."""
     several = len(shown.seeds) > 1
     mean = "; mean and standard deviation over seeds, the widest of their intervals" if several else ""
-    return f"Budget {shown.budget}; seed{'s' if several else ''} {', '.join(map(str, shown.seeds))}{mean}."
+    seeds = f"seed{'s' if several else ''} {', '.join(map(str, shown.seeds))}"
+    return f"Budget {shown.project.budget(shown.budget).title}; {seeds}{mean}."
 
 
 def speed_sentences(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
@@ -137,7 +138,7 @@ def table_caption(shown: Shown, table: Table) -> list[str]:
 
 def figure_caption(shown: Shown, figure: Figure) -> list[str]:
     """The sentences below a figure."""
-    data = [*data_sentences(shown), f"Budget {shown.budget}; seed {shown.seeds[0]}."]
+    data = [*data_sentences(shown), f"Budget {shown.project.budget(shown.budget).title}; seed {shown.seeds[0]}."]
     if figure.kind == "score_curves":
         return [
             "Frame scores smoothed by the plain protocol, each curve stretched to [0, 1] for display; "

@@ -62,6 +62,12 @@ def run(project: Project, run: Run, machine: Machine) -> None:
                 "tbdc": tbdc,
             },
         )
+    plain = protocols["plain"]
+    measured = ", ".join(
+        f"{what} AUC {'-' if plain[key] is None else format(100 * plain[key], '.1f')}"
+        for what, key in (("micro", "micro_auc"), ("macro", "macro_auc"))
+    )
+    say(f"{run.folder}: plain protocol, {measured}: metrics.json")
     with locked(folder / ".lock", what=run.folder.as_posix()):
         remove_left([folder / GATHERED])
         stages = [*measuring_stages(project, run), "evaluate"]

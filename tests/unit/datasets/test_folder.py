@@ -45,6 +45,13 @@ def test_labels_are_ranges_from_0_and_what_is_not_named_is_normal(tmp_path: Path
     assert table.loc[table["clip"] != "gate", "label"].tolist() == [0] * FRAMES
 
 
+def test_one_normal_video_is_too_few_to_hold_one_out(tmp_path: Path) -> None:
+    files = {name: content for name, content in videos().items() if name != "normal/monday.mp4"}
+    assert "1 video in normal/, at least two are needed" in refusal(tmp_path, own(), files)
+    spec = dataset("folder", fps=25, found=FOUND, heldout_fraction=0)
+    assert len(ClipStore(prepared(tmp_path / "all", spec, files)).clips("train")) == 1
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
