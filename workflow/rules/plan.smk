@@ -106,14 +106,13 @@ def result_inputs_of(kind):
     )
 
 
-# Files without known checksums are known by what lies in the mirror: where that changes, they are fetched again.
+# Files without known checksums are known by what lies in the mirror: where that changes, they are fetched again. The
+# import brings all readers with it: only where it is asked for.
 def found_in_mirror(wildcards):
     found = PROJECT.dataset(wildcards.dataset).found
     if found is None or not CONFIG.mirror:
         return ""
-    from lightvad.datasets.fetching import (
-        mirror_listing,
-    )  # with all readers: only where it is asked for
+    from lightvad.datasets.fetching import mirror_listing
 
     try:
         return digest(mirror_listing(found, CONFIG.mirror))

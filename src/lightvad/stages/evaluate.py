@@ -62,12 +62,8 @@ def run(project: Project, run: Run, machine: Machine) -> None:
                 "tbdc": tbdc,
             },
         )
-    plain = protocols["plain"]
-    measured = ", ".join(
-        f"{what} AUC {'-' if plain[key] is None else format(100 * plain[key], '.1f')}"
-        for what, key in (("micro", "micro_auc"), ("macro", "macro_auc"))
-    )
-    say(f"{run.folder}: plain protocol, {measured}: metrics.json")
+    told = (f"{name} {_percent(own['micro_auc'])} / {_percent(own['macro_auc'])}" for name, own in protocols.items())
+    say(f"{run.folder / 'metrics.json'}: micro / macro AUC: {', '.join(told)}")
     with locked(folder / ".lock", what=run.folder.as_posix()):
         remove_left([folder / GATHERED])
         stages = [*measuring_stages(project, run), "evaluate"]
@@ -75,6 +71,10 @@ def run(project: Project, run: Run, machine: Machine) -> None:
             if not (project.root / path).is_file():
                 say(f"warning: {path}: missing; {run.folder / GATHERED} will not say how this stage was done")
         write_sealed(folder / GATHERED, collect_records(folder, stages))
+
+
+def _percent(auc: float | None) -> str:
+    return "-" if auc is None else f"{100 * auc:.1f}"
 
 
 def _best_on_test(
