@@ -61,9 +61,9 @@ def _ranked(regions: pd.DataFrame) -> pd.DataFrame:
         row = regions[bad].iloc[0]
         message = f"regions: clip {row['clip']}, frame {row['frame']}: score is {row['score']}; score the run again"
         raise LightvadError(message)
-    by_clip = regions[list(REGIONS)].sort_values("clip", kind="stable")
-    order = np.argsort(-by_clip["score"].to_numpy(np.float64), kind="stable")
-    return by_clip.iloc[order].reset_index(drop=True)
+    clip, _ = pd.factorize(regions["clip"], sort=True)  # numbers sort far faster than names
+    order = np.lexsort((clip, -regions["score"].to_numpy(np.float64)))
+    return regions[list(REGIONS)].iloc[order].reset_index(drop=True)
 
 
 def _matches(tracks: pd.DataFrame, ranked: pd.DataFrame, beta: float) -> pd.DataFrame:

@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.measure import direct
+from tests.measure.localization import as_lists, problem
 
 from lightvad.artifacts.tables import REGIONS, TRACKS, checked
 from lightvad.errors import LightvadError
@@ -107,42 +109,53 @@ def test_overlap_of_exclusive_boxes_is_the_reference_on_inclusive_pixels() -> No
     assert found == pytest.approx(1 / 3)
 
 
-def by_the_sheet(tracks: pd.DataFrame, regions: pd.DataFrame, frames: int) -> tuple[float, float]:
-    """The sheet's algorithm step by step, region after region."""
-    order = regions.sort_values("clip", kind="stable").sort_values("score", ascending=False, kind="stable")
-    found, hits, misses = set(), 0, 0
-    points = [(0.0, 0.0, 0.0)]
-    for region in order.to_dict("records"):
-        here = tracks[(tracks["clip"] == region["clip"]) & (tracks["frame"] == region["frame"])]
-        box = np.array([[region[key] for key in ("x1", "y1", "x2", "y2")]], float)
-        match = [
-            k
-            for k, row in here.iterrows()
-            if _overlap(box, row[["x1", "y1", "x2", "y2"]].to_numpy(float)[None])[0] >= 0.1
-        ]
-        misses += not match
-        hits += len(set(match) - found)
-        found |= set(match)
-        share = [sum(k in found for k in own.index) / len(own) >= 0.1 for _, own in tracks.groupby("track")]
-        points.append((misses / frames, hits / len(tracks), sum(share) / len(share)))
-    kept = [point for point in points if point[0] <= 1]
-    if kept[-1][0] != 1:
-        kept.append((1.0, *kept[-1][1:]))
-    x, region_share, track_share = np.array(kept).T
-    return float(np.trapezoid(region_share, x)), float(np.trapezoid(track_share, x))
+def as_the_loop_takes_them(tracks: pd.DataFrame, regions: pd.DataFrame) -> dict:
+    labelled, scored = as_lists(tracks, regions)
+    return {"labelled": labelled, "regions": scored}
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 10_000))
-def test_it_is_the_sheet_region_after_region(seed: int) -> None:
-    generator = np.random.default_rng(seed)
+@pytest.mark.parametrize("anew", [True, False])
+def test_the_plain_loop_gives_the_golden_values_too(case: dict, *, anew: bool) -> None:
+    """So that what the next test compares with is the definition, by a witness of its own."""
+    asked = {"frames": case["num_frames"], "alpha": case["alpha"], "beta": case["beta"], "anew": anew}
+    found = direct.rbdc_tbdc(**as_the_loop_takes_them(*tables_of(case)), **asked)
+    assert found == pytest.approx((case["expected"]["rbdc"], case["expected"]["tbdc"]), abs=1e-9)
 
-    def boxes(count: int) -> pd.DataFrame:
-        corner, size = generator.integers(0, 30, (count, 2)), generator.integers(1, 25, (count, 2))
-        table = pd.DataFrame(np.hstack([corner, corner + size]), columns=["x1", "y1", "x2", "y2"])
-        return table.assign(clip=generator.choice(["a", "b"], count), frame=generator.integers(0, 4, count))
 
-    tracks = boxes(12).assign(track=generator.integers(0, 3, 12))
-    regions = boxes(15).assign(score=generator.integers(0, 6, 15) / 5)  # many equal scores
+@st.composite
+def boxes(draw: st.DrawFn, count: int, **columns: st.SearchStrategy) -> pd.DataFrame:
+    """Small boxes close together, in few frames of two clips."""
+    side = st.sampled_from([1, 2, 5, 10])
+    whole = {"x1": st.integers(0, 12), "y1": st.integers(0, 6), "width": side, "height": side}
+    row = st.fixed_dictionaries({**whole, "clip": st.sampled_from("ab"), "frame": st.integers(0, 3), **columns})
+    table = pd.DataFrame(draw(st.lists(row, min_size=count, max_size=25)), columns=[*whole, "clip", "frame", *columns])
+    return table.assign(x2=table["x1"] + table["width"], y2=table["y1"] + table["height"])
+
+
+@settings(max_examples=100)
+@given(
+    boxes(1, track=st.integers(0, 3)),
+    boxes(0, score=st.integers(0, 4).map(lambda fifths: fifths / 5)),  # many equal scores
+    st.integers(1, 12),
+    st.sampled_from([0.1, 0.25, 1 / 3, 0.5, 1.0]) | st.floats(0.01, 1),
+    st.sampled_from([0.05, 0.1, 0.25, 0.5, 1.0]),
+)
+def test_it_is_the_definition_region_after_region(
+    tracks: pd.DataFrame, regions: pd.DataFrame, frames: int, alpha: float, beta: float
+) -> None:
     tracks, regions = checked(tracks, TRACKS, "test"), checked(regions, REGIONS, "test")
-    assert rbdc_tbdc(tracks, regions, frames=8) == pytest.approx(by_the_sheet(tracks, regions, 8), abs=1e-12)
+    found = rbdc_tbdc(tracks, regions, frames=frames, alpha=alpha, beta=beta)
+    expected = direct.rbdc_tbdc(**as_the_loop_takes_them(tracks, regions), frames=frames, alpha=alpha, beta=beta)
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_drawn_problem_has_the_sizes_that_are_asked_for_and_a_value_that_says_something() -> None:
+    tracks, regions = problem(frames=1200, tracks=6, regions=2000, seed=1)
+    assert tracks["track"].nunique() == 6
+    assert len(regions) == 2000
+    assert not tracks.duplicated(["track", "frame"]).any()
+    again = problem(frames=1200, tracks=6, regions=2000, seed=1)
+    pd.testing.assert_frame_equal(regions, again[1])
+    values = rbdc_tbdc(tracks, regions, frames=1200)
+    assert all(0 < value < 1 for value in values)
+    assert values == pytest.approx(direct.rbdc_tbdc(**as_the_loop_takes_them(tracks, regions), frames=1200), abs=1e-12)
