@@ -1,6 +1,13 @@
+import atexit
+import time
+
 from snakemake.utils import min_version
 
+from lightvad.progress import say
+
 min_version("9.20")
+
+BEGAN = time.time()
 
 
 configfile: "config/config.yaml"
@@ -29,3 +36,16 @@ rule all:
     default_target: True
     input:
         PLAN.everything(datasets=DATASETS, budget=BUDGET, seeds=CONFIG.seeds),
+
+
+# Last of all, when Snakemake has said its own: the line in which a stage told why it failed, from the logs that this
+# call has written; those of earlier calls lie beside them.
+onerror:
+    written = {path: path.stat().st_mtime for path in Path("logs").rglob("*.log")}
+    logs = sorted(
+        (path for path in written if written[path] > BEGAN), key=written.get
+    )
+    read = "\n".join(path.read_text(errors="replace") for path in logs)
+    told = [line for line in read.splitlines() if line.startswith("lightvad: ")]
+    for line in told[-1:]:
+        atexit.register(say, line)

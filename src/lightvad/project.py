@@ -6,7 +6,7 @@ budget's, the budget's for the method on this dataset, the variant, `--set` on t
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from pathlib import Path
@@ -21,6 +21,8 @@ from lightvad.errors import LightvadError
 Model = TypeVar("Model", bound=BaseModel)
 KINDS = ("datasets", "methods", "budgets", "experiments")
 """The folders under `config/` whose files are read by name and can be overridden."""
+BY_HAND = "--set "
+"""How a line begins that is about overrides."""
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -124,6 +126,11 @@ class Project:
         Raises:
             LightvadError: no such variant, an unknown key or an impossible value in any layer.
         """
+        return self._told(
+            lambda project: project._settings(model, method=method, variant=variant, dataset=dataset, budget=budget)
+        )
+
+    def _settings(self, model: type[Model], *, method: str, variant: str, dataset: str | None, budget: str) -> Model:
         spec, spending = self.method(method), self.budget(budget)
         if variant not in spec.variants:
             message = f"config/methods/{method}.yaml: no variant {variant!r}; it has {', '.join(sorted(spec.variants))}"
@@ -136,7 +143,10 @@ class Project:
             (f"config/budgets/{budget}.yaml: methods.{method}", spending.methods.get(method, {})),
             (f"config/budgets/{budget}.yaml: datasets.{dataset}.{method}", on_dataset.get(method, {})),
             (f"config/methods/{method}.yaml: variants.{variant}.settings", spec.variants[variant].settings),
-            (f"--set methods.{method}.settings", self.overrides_of("methods", method).get("settings", {})),
+            (
+                f"config/methods/{method}.yaml: settings with --set",
+                self.overrides_of("methods", method).get("settings", {}),
+            ),
         ]
         result: dict[str, Any] = {}
         settings = (
@@ -155,7 +165,27 @@ class Project:
             message = f"{where}: {name!r} cannot be a name; there are: {', '.join(self._known(kind)) or 'none'}"
             raise LightvadError(message)
         text = self._text(f"{kind}/{name}.yaml")
-        return cast(Model, _loaded(self, model, kind, name, text))
+        return cast(Model, self._told(lambda project: _loaded(project, model, kind, name, text)))
+
+    def _told(self, read: Callable[["Project"], Model]) -> Model:
+        """What `read` gives; where it fails because of overrides, the line begins with them, not with a file.
+
+        To blame are those without each of which it would not fail, or else would fail otherwise.
+        """
+        try:
+            return read(self)
+        except LightvadError as error:
+            message = str(error)
+            if message.startswith(BY_HAND):
+                raise
+            others = {left: self.overrides[:at] + self.overrides[at + 1 :] for at, left in enumerate(self.overrides)}
+            failures = {left: _failure(read, Project(self.root, kept)) for left, kept in others.items()}
+            blamed = [left for left, failure in failures.items() if failure is None]
+            blamed = blamed or [left for left, failure in failures.items() if failure != message]
+            if not blamed:
+                raise
+            message = f"{' '.join(BY_HAND + override for override in blamed)}: {message}"
+            raise LightvadError(message) from error
 
     def _known(self, kind: str) -> list[str]:
         return sorted(found.stem for found in (self.root / "config" / kind).glob("*.yaml"))
@@ -202,6 +232,15 @@ class Project:
         except UnicodeDecodeError as error:
             message = f"config/{name}: not YAML ({' '.join(str(error).split())[:200]})"
             raise LightvadError(message) from error
+
+
+def _failure(read: Callable[[Project], object], project: Project) -> str | None:
+    """The line with which `read` fails; None: it does not."""
+    try:
+        read(project)
+    except LightvadError as error:
+        return str(error)
+    return None
 
 
 @lru_cache(maxsize=256)

@@ -233,14 +233,22 @@ def speeds_slice(project: Project, *, paper: str, number: str, dataset: str, bud
 
 
 def table_slice(
-    project: Project, *, paper: str, kind: str, number: str, datasets: tuple[str, ...], seeds: tuple[int, ...]
+    project: Project,
+    *,
+    paper: str,
+    kind: str,
+    number: str,
+    datasets: tuple[str, ...],
+    budget: str,
+    seeds: tuple[int, ...],
 ) -> dict[str, Any]:
     """What a table or figure (`kind` tables or figures) reads from the configuration."""
     experiment = project.experiment(paper)
     entry = (experiment.tables if kind == "tables" else experiment.figures)[number]
     shown = [_only(project.dataset(name), "title", "note", "fps", "smoothing") for name in datasets]
     reported = experiment.reported_datasets
-    return {"entry": _dump(entry), "datasets": shown, "seeds": seeds, "reported": reported}
+    spent = project.budget(budget).title
+    return {"entry": _dump(entry), "datasets": shown, "budget": spent, "seeds": seeds, "reported": reported}
 
 
 def report_slice(

@@ -115,6 +115,45 @@ def test_a_mistake_is_one_line(project: Project, override: str, complaint: str) 
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        # Neither the first of them nor the last.
+        (
+            ("methods.m.title=Mine", "methods.m.settings.depth=12", "datasets.d.fps=30"),
+            r"^--set methods\.m\.settings\.depth=12: config/methods/m\.yaml: settings: depth: Input .* \(got 12\)$",
+        ),
+        (
+            ("budgets.b.methods.m={inner: {rate: 0}}",),
+            r"^--set budgets\.b\.methods\.m=\{inner: \{rate: 0\}\}: config/budgets/b\.yaml: methods\.m: inner\.rate: ",
+        ),
+        # Of two that are wrong the one that the line is about.
+        (
+            ("methods.m.settings.depth=0", "methods.m.settings.inner.rate=-1"),
+            r"^--set methods\.m\.settings\.inner\.rate=-1: config/methods/m\.yaml: settings: inner\.rate: ",
+        ),
+        # What is right by itself, and wrong beside what the file has not.
+        (
+            ("datasets.d.detection.backend=import", "datasets.d.fps=30"),
+            r"^--set datasets\.d\.detection\.backend=import: config/datasets/d\.yaml: detection: .*`imported`",
+        ),
+    ],
+)
+def test_a_mistake_of_an_override_begins_with_it(project: Project, overrides: tuple[str, ...], told: str) -> None:
+    assert settings(project).depth == 4
+    with pytest.raises(LightvadError, match=told):
+        settings(Project(project.root, overrides))
+
+
+def test_a_mistake_of_a_file_is_not_blamed_on_an_override(project: Project) -> None:
+    path = project.root / "config/methods/m.yaml"
+    path.write_text(path.read_text().replace("depth: 4", "depth: 12"))
+    overrides = ("methods.m.settings.inner.rate=2.5", "methods.m.title=Mine")
+    with pytest.raises(LightvadError, match=r"^config/methods/m.yaml: settings: depth"):
+        settings(Project(project.root, overrides))
+    assert settings(Project(project.root, (*overrides, "methods.m.settings.depth=5"))).depth == 5
+
+
 def test_unknown_names_list_what_there_is(project: Project) -> None:
     with pytest.raises(LightvadError, match="there are: b"):
         project.budget("huge")

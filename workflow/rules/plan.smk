@@ -151,6 +151,7 @@ def result_digest_of(kind):
             kind=kind,
             number=wildcards.number,
             datasets=tuple(wildcards.datasets.split("+")),
+            budget=wildcards.budget,
             seeds=CONFIG.seeds,
         )
     )

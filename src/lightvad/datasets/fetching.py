@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from lightvad.artifacts.atomic import atomic_path
 from lightvad.artifacts.digests import check_bytes, sha256_of
-from lightvad.artifacts.documents import read_json, write_json
+from lightvad.artifacts.documents import read_json, read_sealed, write_json, write_sealed
 from lightvad.config import Dataset, Found, Source
 from lightvad.errors import LightvadError
 from lightvad.progress import say, track
@@ -26,11 +26,20 @@ TIMEOUT = 30
 MIB = 2**20
 FOUND = "found"
 """Name of the layout of files without known checksums."""
+COPIED = ".copied.json"
+"""Beside `fetched.json`: the files without known checksums that were copied from a mirror, and the sha256 of each.
+
+It is hidden, and no output of the stage: Snakemake removes outputs before a stage begins.
+"""
+MOST_NAMES = 5
 Layouts = Mapping[str, Sequence[Source]]
 
 
 def fetch(dataset: Dataset, *, root: Path, mirror: str | None) -> None:
     """Bring the files of one layout of `dataset` under `root`; write `root`/fetched.json last.
+
+    Of files without known checksums the copies that earlier calls made and that are not in the list any more are
+    removed first.
 
     Args:
         dataset: its layouts are tried in order, `found` last; a generated dataset has none and needs no files of its
@@ -46,6 +55,9 @@ def fetch(dataset: Dataset, *, root: Path, mirror: str | None) -> None:
         layout, sources = _chosen(dataset, root, mirror)
     else:
         layout, sources = "generated", ()
+    if layout == FOUND and (gone := _old_copies_removed(sources, root)):
+        names = ", ".join(gone[:MOST_NAMES]) + (", ..." if len(gone) > MOST_NAMES else "")
+        say(f"fetch {dataset.name}: removed from {root}: {len(gone)} copied files that the list has no more: {names}")
     files = _fetched(sources, root, mirror)
     write_json(root / "fetched.json", {"layout": layout, "files": files})
     checked = "sha256 recorded as found: no publisher gives any" if layout == FOUND else "all sha256 right"
@@ -98,6 +110,35 @@ def found_sources(found: Found, *, root: Path, mirror: str | None, reason: str) 
         lacks = lacks or missing
     message = f"{reason}; {searched[0]}: nothing is found as {', '.join(lacks)}; {found.place}"
     raise LightvadError(message)
+
+
+def _old_copies_removed(sources: Sequence[Source], root: Path) -> list[str]:
+    """Remove what earlier calls copied under `root` and `sources` no longer name with these bytes; note what will come.
+
+    What a person has put there stays, and what is no longer the copy that was made.
+
+    Returns:
+        The names of the removed files.
+
+    Raises:
+        LightvadError: the list of copies is damaged.
+    """
+    path = root / COPIED
+    copied: dict[str, str] = read_sealed(path)["files"] if path.is_file() else {}
+    listed = {source.file: source.sha256 for source in sources}
+    old = [name for name, sha256 in copied.items() if listed.get(name) != sha256]
+    gone = [name for name in old if _is_below(root / name, root) and sha256_of(root / name) == copied[name]]
+    for name in gone:
+        (root / name).unlink()
+    kept = {name: sha256 for name, sha256 in copied.items() if name not in old}
+    coming = {name: sha256 for name, sha256 in listed.items() if not (root / name).exists()}
+    write_sealed(path, {"files": kept | coming})
+    return gone
+
+
+def _is_below(path: Path, root: Path) -> bool:
+    """Whether a file is there and lies below `root` itself, not behind a link that leads outside."""
+    return path.is_file() and path.resolve().is_relative_to(root.resolve())
 
 
 def mirror_listing(found: Found, mirror: str) -> list[tuple[str, int, int]]:

@@ -14,9 +14,10 @@ rounds of all rows are interleaved, so that a machine that slows down slows all 
 import itertools
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,26 @@ def time_scorers(
         _written(row, parity[row.entry], _objects_of(row, footage), height=height, width=width, device=device)
         for row in rows
     ]
+
+
+def say_speeds(rows: Sequence[Mapping[str, Any]], where: Path) -> None:
+    """Say the main numbers of a benchmark: median frames/s of each path and batch, model only and end to end.
+
+    Args:
+        rows: of `speed.json`, timed in one process; at least one.
+        where: the file that holds them, as it is to be named.
+    """
+    first = rows[0]
+    size = f"frames of {first['height']} x {first['width']} pixels"
+    say(f"{where}: frames/s (median), {first['device']}, {first['threads']} threads, {size}:")
+    told: dict[str, list[str]] = {}
+    for row in rows:
+        reference = "" if row["scored"] else " (reference, not what is scored)"
+        path = f"{row['method']}/{row['variant']}, {row['engine']}, {row['precision']}, batch {row['batch']}{reference}"
+        scope = "model only" if row["scope"] == "model" else "end to end"
+        told.setdefault(path, []).append(f"{row['fps_median']:.1f} {scope}")
+    for path, speeds in told.items():
+        say(f"  {path}: {', '.join(speeds)}")
 
 
 def _check(entry: TimedScorer, footage: Footage | None) -> None:

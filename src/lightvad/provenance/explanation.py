@@ -10,7 +10,7 @@ from lightvad.artifacts.documents import read_csv
 from lightvad.artifacts.records import Record, checked_files, read_record
 from lightvad.config import BEST_ON_TEST
 from lightvad.errors import LightvadError
-from lightvad.layout import Run, files_made, is_record
+from lightvad.layout import MADE, PUBLISHED, Run, files_made, is_record
 from lightvad.provenance.chains import Break, Chains
 
 ALL = "all"
@@ -114,7 +114,8 @@ def explain(file: Path, root: Path, *, row: str = ALL) -> Explanation:
         row: of a table only the rows whose title contains this text; `all`: every row.
 
     Raises:
-        LightvadError: no record names the file, a table is not what its record says, or no row's title contains `row`.
+        LightvadError: no record names the file (it is not there, or a published copy), a table is not what its record
+            says, or no row's title contains `row`.
     """
     root = Path(os.path.abspath(root))  # noqa: PTH100 - without following links: results/ may lie on another disk
     try:
@@ -125,10 +126,7 @@ def explain(file: Path, root: Path, *, row: str = ALL) -> Explanation:
     chains = Chains(read_record(path, root) for path in files_made(root) if is_record(path))
     record = chains.maker(name)
     if record is None:
-        remedy = (
-            "run the stage that writes it again" if (root / name).is_file() else f"run `snakemake --cores 2 {name}`"
-        )
-        message = f"{name}: no record says what made it; {remedy}"
+        message = f"{name}: {_unrecorded(Path(name), root)}"
         raise LightvadError(message)
     if _is_table(name):
         checked_files([Path(name)], root=root, what="explain")
@@ -144,6 +142,23 @@ def explain(file: Path, root: Path, *, row: str = ALL) -> Explanation:
     stages = chains.behind(path for one in chosen for path in one.files)
     stages += [record] if record not in stages else []
     return Explanation(name, record, tuple(chosen), tuple(stages), tuple(chains.breaks(stages)), chains)
+
+
+def _unrecorded(file: Path, root: Path) -> str:
+    """Why no record names a file, and what to do: it is not there, is a copy, or its stage has kept none."""
+    if (root / file).is_dir():
+        return "a folder; name a file in it"
+    if not (root / file).is_file():
+        made = file.parts[0] in MADE and not file.is_relative_to(PUBLISHED)
+        return "no such file; correct the path" + (f", or run `snakemake --cores 2 {file}`" if made else "")
+    if file.is_relative_to(PUBLISHED):
+        original = Path("results") / file.relative_to(PUBLISHED)
+        if (root / original).is_file():
+            return f"a published copy, which no record names; explain {original}"
+        return f"a published copy; records lie beside {original} where it was made: `make pull` or `make reproduce`"
+    if file.parts[0] not in MADE:
+        return "no stage writes it; explain follows files under data/ and results/"
+    return "no record says what made it; run the stage that writes it again"
 
 
 def _is_table(name: str) -> bool:

@@ -21,6 +21,7 @@ from lightvad.evaluation.speed import (
     Footage,
     FrameObjects,
     TimedScorer,
+    say_speeds,
     time_scorers,
 )
 from lightvad.layout import Run, boxes_path, classes_path, clips_folder, raw_folder, speeds_path
@@ -52,11 +53,12 @@ def run(project: Project, run: Run, machine: Machine) -> None:
     with_network = trains_a_network(detection) and any(needs_boxes(project, timed.method) for timed in runs)
     network = [boxes_path(run.dataset, detection.backend).parent / WEIGHTS] if with_network else []
     with recorded(project, run, "benchmark", machine=machine, also_read=network):
-        _measure(project, run, runs, machine)
+        rows = _measure(project, run, runs, machine)
+    say_speeds(rows, run.folder / "speed.json")
 
 
-def _measure(project: Project, run: Run, runs: Sequence[Run], machine: Machine) -> None:
-    """Time `runs` in turns, the first of which is `run`, and write its documents."""
+def _measure(project: Project, run: Run, runs: Sequence[Run], machine: Machine) -> list[dict[str, Any]]:
+    """Time `runs` in turns, the first of which is `run`, and write its documents; returns the rows of `speed.json`."""
     dataset, benchmark = project.dataset(run.dataset), project.budget(run.budget).benchmark
     store = ClipStore(project.root / clips_folder(run.dataset))
     labels = read_labels(store)
@@ -103,6 +105,7 @@ def _measure(project: Project, run: Run, runs: Sequence[Run], machine: Machine) 
         for entry, content in zip(scored[1:], others, strict=True)
     ]
     write_json(project.root / run.folder / "complexity.json", {**own, "teachers": teachers} if teachers else own)
+    return rows
 
 
 def run_table(
@@ -156,6 +159,7 @@ def run_table(
         once = benchmark.model_copy(update={"batches": (1,)})
         rows = time_scorers(entries, footage=None, height=height, width=width, benchmark=once, device=machine.device)
         write_json(root / out, rows)
+    say_speeds(rows, out)
 
 
 def run_without_data(
@@ -198,6 +202,7 @@ def run_without_data(
     rows = time_scorers(entries, footage=None, height=height, width=width, benchmark=benchmark, device=machine.device)
     content = _complexity(entries[-1], height=height, width=width, detector=detector)
     write_json(out, {"speed": rows, "complexity": content})
+    say_speeds(rows, out)
 
 
 def _entries(

@@ -49,7 +49,9 @@ def run(
         "figure",
         name=path.stem,
         options=options_of(paper=paper, number=number, datasets=datasets, budget=budget, seeds=seeds),
-        config=table_slice(project, paper=paper, kind="figures", number=number, datasets=datasets, seeds=seeds),
+        config=table_slice(
+            project, paper=paper, kind="figures", number=number, datasets=datasets, budget=budget, seeds=seeds
+        ),
         inputs=figure_inputs(figure, datasets=datasets, budget=budget, seeds=seeds),
         outputs=[name.with_suffix(f".{suffix}") for suffix in ("png", "pdf", "csv")],
         root=root,
@@ -62,7 +64,8 @@ def run(
 
 def _drawn(shown: Shown, figure: Figure, number: str) -> tuple[Canvas, Rows, Sequence[str]]:
     """The figure, the lines of its CSV and their columns."""
-    titles, notes = titles_of(shown), {name: data_note(shown, name) for name in shown.datasets}
+    spent, notes = shown.project.budget(shown.budget).title, {name: data_note(shown, name) for name in shown.datasets}
+    titles = {name: f"{title}, budget {spent}" for name, title in titles_of(shown).items()}
     if figure.kind == "speed_accuracy":
         points = speed_accuracy.points_of(shown, figure)
         return speed_accuracy.draw(points, titles, notes), speed_accuracy.rows_of(points), speed_accuracy.COLUMNS

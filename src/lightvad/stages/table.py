@@ -40,7 +40,9 @@ def run(
         "table",
         name=path.stem,
         options=options_of(paper=paper, number=number, datasets=datasets, budget=budget, seeds=seeds),
-        config=table_slice(project, paper=paper, kind="tables", number=number, datasets=datasets, seeds=seeds),
+        config=table_slice(
+            project, paper=paper, kind="tables", number=number, datasets=datasets, budget=budget, seeds=seeds
+        ),
         inputs=table_inputs(experiment, number, datasets=datasets, budget=budget, seeds=seeds),
         outputs=[name.with_suffix(f".{suffix}") for suffix in ("csv", "md", "tex")],
         root=root,

@@ -11,7 +11,7 @@ from lightvad.artifacts.atomic import write_text
 from lightvad.artifacts.digests import sha256_of
 from lightvad.cli import app
 from lightvad.errors import LightvadError
-from lightvad.layout import record_path
+from lightvad.layout import PUBLISHED, record_path
 from lightvad.provenance.explanation import explain
 
 TABLE = TABLES / "table7.csv"
@@ -48,13 +48,32 @@ def test_what_no_record_names_is_one_line(root: Path, tmp_path_factory: pytest.T
     write_text(root / RAW / "notes.txt", "mine")
     with pytest.raises(LightvadError, match=r"^data/raw/plaza/notes.txt: no record says what made it; run the stage"):
         explain(root / RAW / "notes.txt", root)
-    with pytest.raises(LightvadError, match=r"table9.csv: no record says what made it; run `snakemake --cores 2"):
+    with pytest.raises(LightvadError, match=r"table9.csv: no such file; correct the path, or run `snakemake --cores 2"):
         explain(root / TABLES / "table9.csv", root)
+    with pytest.raises(LightvadError, match=r"^README.md: no such file; correct the path$"):
+        explain(root / "README.md", root)
+    write_text(root / "README.md", "mine")
+    with pytest.raises(LightvadError, match=r"^README.md: no stage writes it; explain follows files under data/ and"):
+        explain(root / "README.md", root)
+    with pytest.raises(LightvadError, match=r"^results/tables: a folder; name a file in it$"):
+        explain(root / "results/tables", root)
     with pytest.raises(LightvadError, match=r"not below .*; name the project"):
         explain(tmp_path_factory.mktemp("elsewhere") / "table7.csv", root)
     (root / record_path(STUDENT.folder, "evaluate")).unlink()
     with pytest.raises(LightvadError, match=r"metrics\.json: no record says what made it"):
         explain(root / TABLE, root)
+
+
+def test_of_a_published_copy_the_original_is_named(root: Path) -> None:
+    copy = PUBLISHED / TABLE.relative_to("results")
+    with pytest.raises(LightvadError, match=rf"^{copy}: no such file; correct the path$"):
+        explain(root / copy, root)
+    write_text(root / copy, (root / TABLE).read_text())
+    with pytest.raises(LightvadError, match=rf"^{copy}: a published copy, which no record names; explain {TABLE}$"):
+        explain(root / copy, root)
+    (root / TABLE).unlink()
+    with pytest.raises(LightvadError, match=rf"^{copy}: a published copy; records lie beside {TABLE} where it"):
+        explain(root / copy, root)
 
 
 def test_a_break_in_the_chain_is_told_and_only_if_it_is_in_this_chain(root: Path) -> None:

@@ -46,6 +46,18 @@ def test_every_figure_is_drawn_and_its_bytes_repeat(made_up: Project, number: st
     assert [file.read_bytes() for file in files] == first
 
 
+@pytest.mark.parametrize("number", ["2", "4", "8", "10"])
+def test_pictures_name_their_budget(made_up: Project, number: str) -> None:
+    path = drawn(made_up, number, ("plaza",))
+    numbers, picture = path.read_bytes(), path.with_suffix(".png").read_bytes()
+    record = path.parent / "records" / f"figure{number}.json"
+    digest = read_json(record)["config_digest"]
+    drawn(Project(made_up.root, (*made_up.overrides, f"budgets.{BUDGET}.title=another")), number, ("plaza",))
+    assert path.read_bytes() == numbers
+    assert path.with_suffix(".png").read_bytes() != picture
+    assert read_json(record)["config_digest"] != digest
+
+
 def test_speed_points_are_those_of_the_runs_and_of_the_papers(made_up: Project) -> None:
     lines = read_csv(drawn(made_up, "2", ("plaza", "ped2")))
     measured = [line for line in lines if line["source"] == "measured"]

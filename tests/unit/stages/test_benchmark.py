@@ -62,13 +62,31 @@ def project(tmp_path: Path, repository: Path) -> Project:
     return project
 
 
+def told_last(rows: list[dict], where: str) -> list[str]:
+    """The last lines of a benchmark of these rows."""
+    row = rows[0]
+    lines = [f"{where}: frames/s (median), {row['device']}, 1 threads, frames of {HEIGHT} x {WIDTH} pixels:"]
+    paths = dict.fromkeys((row["variant"], row["precision"], row["scored"]) for row in rows)
+    for variant, precision, scored in paths:
+        own = [row for row in rows if (row["variant"], row["precision"]) == (variant, precision)]
+        name = f"fast_aed/{variant}, eager, {precision}, batch 1" + (
+            "" if scored else " (reference, not what is scored)"
+        )
+        scopes = {"model": "model only", "end_to_end": "end to end"}
+        lines += [f"  {name}: " + ", ".join(f"{row['fps_median']:.1f} {scopes[row['scope']]}" for row in own)]
+    return lines
+
+
 def rows_of(project: Project) -> list[dict]:
     benchmark.run(project, RUN, Machine("cpu", 1))
     return read_json(project.root / RUN.folder / "speed.json")
 
 
-def test_a_run_scored_in_bf16_is_timed_beside_fp32_of_the_same_weights(project: Project) -> None:
+def test_a_run_scored_in_bf16_is_timed_beside_fp32_of_the_same_weights(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = rows_of(project)
+    assert capsys.readouterr().err.splitlines()[-3:] == told_last(rows, f"{RUN.folder}/speed.json")
     assert [(row["scope"], row["precision"], row["scored"]) for row in rows] == [
         ("model", FP32, False),
         ("model", BF16, True),
@@ -111,7 +129,9 @@ def test_another_runs_weights_are_neither_scored_nor_timed(project: Project, sta
     assert {found.name for found in path.parent.iterdir() if not found.name.endswith(".lock")} == {"model.safetensors"}
 
 
-def test_without_data_both_precisions_are_timed_and_nothing_is_compared(repository: Path, tmp_path: Path) -> None:
+def test_without_data_both_precisions_are_timed_and_nothing_is_compared(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     benchmark.run_without_data(
         Project(repository, SMALL), method="fast_aed", variant="default", height=HEIGHT, width=WIDTH, budget="quick",
         machine=Machine("cpu", 1), out=tmp_path / "speed.json",
@@ -121,16 +141,20 @@ def test_without_data_both_precisions_are_timed_and_nothing_is_compared(reposito
         (FP32, False, 0),
         (BF16, True, None),
     ]
+    assert capsys.readouterr().err.splitlines()[-3:] == told_last(rows, f"{tmp_path}/speed.json")
 
 
-def test_the_rows_of_a_table_are_timed_in_one_process_without_data(repository: Path, tmp_path: Path) -> None:
+def test_the_rows_of_a_table_are_timed_in_one_process_without_data(
+    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "config").symlink_to(repository / "config")
     project = Project(tmp_path, SMALL[:2])
     benchmark.run_table(
-        project, paper="fast_aed", number="8", dataset="plaza", budget="quick", machine=Machine("cpu"), root=tmp_path
+        project, paper="fast_aed", number="8", dataset="plaza", budget="quick", machine=Machine("cpu", 1), root=tmp_path
     )
     path = speeds_path("plaza", "quick", "fast_aed", "8")
     rows = read_json(tmp_path / path)
+    assert capsys.readouterr().err.splitlines()[-3:] == told_last(rows, str(path))
     assert [row["variant"] for row in rows] == ["fully_connected", "t1_rec_kd"]
     assert {(row["scope"], row["batch"], row["height"], row["width"]) for row in rows} == {("model", 1, HEIGHT, WIDTH)}
     record = read_json(tmp_path / path.parent / "records" / "table8.json")
