@@ -46,6 +46,10 @@ SetOption = Annotated[
     ),
 ]
 DeviceOption = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where networks run.")]
+EngineOption = Annotated[
+    Literal["eager", "compiled", "onnxruntime", "openvino"] | None,
+    typer.Option(help="What runs the network; default: the one for the export's form.", show_default=False),
+]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0: all cores.")]
 DatasetOption = Annotated[str, typer.Option(help="A file under config/datasets, e.g. plaza or ped2.")]
 DatasetsOption = Annotated[str, typer.Option(help="Datasets side by side, joined by +, e.g. plaza or ped2+avenue.")]
@@ -173,20 +177,101 @@ def train(
 
 @app.command()
 def score(
-    run: RunOption,
+    videos: Annotated[
+        list[Path] | None, typer.Argument(help="Videos to score with --model: any container and codec of FFmpeg.")
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", help="A stage of the pipeline: score this run's dataset and write into its folder."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="With videos: an export (*.lightvad), a run's folder, or a name under models/.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="With videos: the folder to write into.")] = None,
+    engine: EngineOption = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="With videos: smoothed scores from here on are alarms; default: the model's.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="With videos: windows in one pass.")] = 1,
+    film: Annotated[bool, typer.Option(help="With videos: also write an annotated film.")] = True,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
     root: RootOption = Path(),
     overrides: SetOption = None,
 ) -> None:
-    """Score a trained run: every object of train and test (teachers), or every test frame (students).
+    """Score videos with a trained model, or (--run) a run's own dataset.
 
-    Writes RUN/object_scores.parquet, or RUN/frame_scores.parquet, maps.npz and regions.parquet.
+    lightvad score VIDEO... --model MODEL --out DIR writes, for each video: NAME.scores.parquet and .csv (one row per
+    decoded frame), NAME.events.jsonl (alarms: start, end, peak, where), NAME.timeline.png and NAME.annotated.mp4.
+
+    With --run: every object of train and test (teachers), or every test frame (students). Writes
+    RUN/object_scores.parquet, or RUN/frame_scores.parquet, maps.npz and regions.parquet.
     """
-    from lightvad.stages import score as stage
     from lightvad.stages.machine import Machine
 
-    stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads))
+    project, machine = _project(root, overrides), Machine(device, threads)
+    if run is not None:
+        if videos or model or out:
+            message = "score: --run scores a run's own dataset; leave out videos, --model and --out, or leave out --run"
+            raise LightvadError(message)
+        from lightvad.stages import score as stage
+
+        stage.run(project, Run.parse(run), machine)
+        return
+    if not videos or model is None or out is None:
+        message = "score: give videos, --model and --out DIR, or --run RUN"
+        raise LightvadError(message)
+    from lightvad.stages import videos as scoring
+
+    scoring.run(
+        project,
+        videos,
+        machine,
+        model=model,
+        out=out,
+        engine=engine,
+        threshold=threshold,
+        batch=batch,
+        film=film,
+    )
+
+
+@app.command()
+def export(
+    run: RunOption,
+    to: Annotated[
+        Literal["torch", "onnx", "openvino"], typer.Option(help="torch: CPU and GPU; onnx, openvino: CPU.")
+    ] = "openvino",
+    precision: Annotated[
+        Literal["32-true", "bf16-mixed", "16-mixed", "int8"] | None,
+        typer.Option(help="Default: int8 for openvino, else 32-true.", show_default=False),
+    ] = None,
+    false_alarms: Annotated[
+        float, typer.Option(help="An hour, for which the threshold is chosen on held-out normal clips.")
+    ] = 1.0,
+    out: Annotated[Path | None, typer.Option(help="Default: RUN/exports/FORM-PRECISION.lightvad.")] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+    root: RootOption = Path(),
+    overrides: SetOption = None,
+) -> None:
+    """Export a trained student as one file with network, pre-processing, window, smoothing and threshold.
+
+    Its scores are compared with those of fp32 eager on held-out frames; the file says how far they lie apart.
+    """
+    from lightvad.stages import export as stage
+    from lightvad.stages.machine import Machine
+
+    path = stage.run(
+        _project(root, overrides),
+        Run.parse(run),
+        Machine(device, threads),
+        to=to,
+        precision=precision,
+        per_hour=false_alarms,
+        out=out,
+    )
+    typer.echo(path)
 
 
 @app.command()

@@ -32,10 +32,11 @@ LAYERS = {
     "methods": 4,
     "reporting": 4,
     "provenance": 4,
-    "plan": 5,
-    "stages": 5,
-    "cli": 6,
-    "__main__": 7,
+    "deploy": 5,
+    "plan": 6,
+    "stages": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 SIDE_BY_SIDE = {"datasets", "evaluation", "methods", "reporting", "provenance", "objects", "detection"}
 """Packages of one layer that do not import each other either. (`evaluation.speed` reads the protocol of methods.)"""

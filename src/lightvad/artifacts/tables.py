@@ -48,6 +48,9 @@ EPOCH_SCORES = {"epoch": "int32", "clip": "str", "frame": "int32", "score": "flo
 REGIONS = {"clip": "str", "frame": "int32", **BOX, "score": "float32"}
 """One row per region that a method calls abnormal to the degree `score`; for RBDC and TBDC."""
 
+VIDEO_SCORES = {"frame": "int64", "seconds": "float64", "score": "float64", "smoothed": "float64", "abnormal": "int8"}
+"""One row per decoded frame of a video; `abnormal`: 1 where `smoothed` reaches the threshold, UNKNOWN without one."""
+
 MAY_BE_NAN = {"confidence"}
 
 
@@ -142,4 +145,4 @@ def _check_boxes(frame: pd.DataFrame, where: Path | str) -> None:
 
 
 def _place(row: pd.Series) -> str:
-    return f"clip {row['clip']}, frame {row['frame']}" if "frame" in row else f"clip {row['clip']}"
+    return ", ".join(f"{name} {row[name]}" for name in ("clip", "frame") if name in row)

@@ -1,5 +1,7 @@
 """Exact random access to the frames of a video file through PyAV."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -72,3 +74,62 @@ class VideoFrames:
 def _time_of(frame: av.VideoFrame) -> int:
     """Presentation time in units of the stream; -1 where the container gives none."""
     return -1 if frame.pts is None else frame.pts
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video says of itself: size in pixels, frames a second, and about how many frames it has (0: unknown)."""
+
+    height: int
+    width: int
+    fps: float
+    frames: int
+
+
+def video_info(path: Path) -> VideoInfo:
+    """Read the head of a video in any container and codec that FFmpeg knows.
+
+    Raises:
+        LightvadError: the file is missing, holds no video, or does not say its frame rate.
+    """
+    try:
+        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+            stream = container.streams.video[0]
+            rate = float(stream.average_rate or stream.base_rate or 0)
+            seconds = float(container.duration or 0) / av.time_base
+            found = VideoInfo(stream.height, stream.width, rate, stream.frames or round(seconds * rate))
+    except (OSError, IndexError, av.FFmpegError) as error:
+        message = f"{path}: cannot be opened ({error}); the file is missing or not a video: give another"
+        raise LightvadError(message) from error
+    if found.fps <= 0:
+        message = f"{path}: does not say its frame rate; remux it (`ffmpeg -r RATE -i IN -c copy OUT.mp4`)"
+        raise LightvadError(message)
+    return found
+
+
+def frames_in_order(path: Path) -> Iterator[np.ndarray]:
+    """Every frame of a video in presentation order, each decoded once: uint8 (H, W, 3) RGB.
+
+    Raises:
+        LightvadError: the file is missing or holds no video, or a frame is damaged, or has another size than the first.
+    """
+    count, size = 0, None
+    try:
+        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+            container.streams.video[0].thread_type = "AUTO"
+            for frame in container.decode(video=0):
+                if size not in (None, (frame.height, frame.width)):
+                    message = (
+                        f"{path}: frame {count} has {frame.height}x{frame.width} pixels, the first has"
+                        f" {'x'.join(map(str, size or ()))}; cut the video where its size changes"
+                    )
+                    raise LightvadError(message)
+                size = (frame.height, frame.width)
+                yield frame.to_ndarray(format="rgb24")
+                count += 1
+    except (OSError, IndexError, av.FFmpegError) as error:
+        message = f"{path}: cannot be decoded at frame {count} ({error}); the file is missing or damaged: get it again"
+        raise LightvadError(message) from error
+    if count == 0:
+        message = f"{path}: holds no frames; get the file again"
+        raise LightvadError(message)

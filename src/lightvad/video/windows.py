@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import cv2
+import numpy as np
+
 Border = Literal["current", "clamp"]
 
 
@@ -25,3 +28,19 @@ def window_indices(t: int, offsets: Sequence[int], frames: int, border: Border) 
     if border == "current":
         return [t + offset if 0 <= t + offset < frames else t for offset in offsets]
     return [min(max(t + offset, 0), frames - 1) for offset in offsets]
+
+
+def resized(frame: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
+    """A frame at the size at which a network sees it; the one rule of training, scoring and deployment.
+
+    Args:
+        frame: uint8 (H, W, 3).
+        frame_size: (h, w) in pixels.
+
+    Returns:
+        uint8 (h, w, 3): by area where no side grows, else bilinear; `frame` itself where nothing changes.
+    """
+    if frame.shape[:2] == frame_size:
+        return frame
+    shrinks = frame_size[0] <= frame.shape[0] and frame_size[1] <= frame.shape[1]
+    return cv2.resize(frame, frame_size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

@@ -96,6 +96,18 @@ def scorer(
     Raises:
         LightvadError: the weights are missing or do not fit the settings.
     """
+    network = network_of(settings, resolutions=resolutions, weights=weights)
+    return FastAedScorer(settings, network, frame_size, device)
+
+
+def network_of(
+    settings: FastAedSettings, *, resolutions: tuple[Resolution, ...], weights: Path | None
+) -> Student | ReconstructionError:
+    """The network of a run, see `scorer`; it knows the resolutions of its maps.
+
+    Raises:
+        LightvadError: the weights are missing or do not fit the settings.
+    """
     resolutions = settings.map_resolutions(resolutions)
     network: Student | ReconstructionError
     loaded: nn.Module
@@ -108,7 +120,7 @@ def scorer(
     if weights is not None:
         state, _ = read_weights(weights, METHOD)
         load_state(loaded, state, weights)
-    return FastAedScorer(settings, network, frame_size, device)
+    return network
 
 
 def score(job: Job) -> None:

@@ -12,7 +12,7 @@ from lightvad.artifacts.scratch import scratch_array, scratch_folder
 from lightvad.errors import LightvadError
 from lightvad.methods.protocol import TeacherMaps
 from lightvad.video.clips import Clip, ClipStore
-from lightvad.video.windows import window_indices
+from lightvad.video.windows import resized, window_indices
 
 Place = tuple[str, int]
 """A clip's name and a frame in it."""
@@ -22,12 +22,7 @@ LARGEST_IN_MEMORY = 64
 
 def stacked(window: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
     """Frames uint8 (F, H, W, 3) RGB, previous to next -> uint8 (h, w, 3F) at `frame_size`: the one channel order."""
-    height, width = frame_size
-    if window.shape[1:3] != frame_size:
-        shrinks = height <= window.shape[1] and width <= window.shape[2]
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        window = np.stack([cv2.resize(frame, (width, height), interpolation=interpolation) for frame in window])
-    return np.concatenate(list(window), axis=-1)
+    return np.concatenate([resized(frame, frame_size) for frame in window], axis=-1)
 
 
 def to_frames(images: Sequence[np.ndarray]) -> torch.Tensor:

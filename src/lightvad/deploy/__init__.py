@@ -1,0 +1,1 @@
+"""From a trained run to a detector: engines, exports, and streams of frames."""

@@ -1,0 +1,144 @@
+"""Videos in, for each: scores, events, a timeline and an annotated film."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from lightvad.artifacts.atomic import atomic_path, write_text
+from lightvad.artifacts.scratch import scratch_folder
+from lightvad.artifacts.tables import UNKNOWN, VIDEO_SCORES, write_table
+from lightvad.deploy.alarms import Event, box_of, events
+from lightvad.deploy.detectors import Detector
+from lightvad.deploy.film import draw_timeline, write_film
+from lightvad.errors import LightvadError
+from lightvad.progress import track
+from lightvad.video.decoding import VideoInfo, frames_in_order, video_info
+
+LARGEST_MAP = 64
+"""Side of the largest map that is kept of a frame; finer ones are kept as maxima of so many cells."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one video.
+
+    Attributes:
+        raw: float64 (T,).
+        smoothed: float64 (T,).
+        events: empty without a threshold.
+        maps: float16 (T, h, w), the finest ones, on disk.
+    """
+
+    raw: np.ndarray
+    smoothed: np.ndarray
+    events: list[Event]
+    maps: np.ndarray
+
+
+def score_video(
+    detector: Detector, path: Path, out: Path, *, threshold: float | None, batch: int, film: bool
+) -> list[Event]:
+    """Score a video; write its files into `out`, each named after it (NAME: without its suffix).
+
+    NAME.scores.parquet and .csv (table VIDEO_SCORES), NAME.events.jsonl (only with a threshold), NAME.timeline.png, and
+    NAME.annotated.mp4 with the map, the alarms' boxes and the scores drawn on it.
+
+    Args:
+        detector: what scores it.
+        path: the video.
+        out: a folder.
+        threshold: of the smoothed scores; None: no alarms.
+        batch: windows in one pass.
+        film: whether to write the film, for which the video is decoded once more.
+
+    Returns:
+        The alarms.
+
+    Raises:
+        LightvadError: the video cannot be read, or `out` not be written.
+    """
+    info = video_info(path)
+    with scratch_folder(out) as scratch:
+        scores = _scores(detector, path, info, Path(scratch, "maps"), threshold=threshold, batch=batch)
+        name = out / path.stem
+        _write_scores(name, info, scores, threshold)
+        draw_timeline(
+            name.with_name(f"{name.name}.timeline.png"), title=path.name, fps=info.fps, raw=scores.raw,
+            smoothed=scores.smoothed, threshold=threshold, events=scores.events,
+        )  # fmt: skip
+        if film:
+            frames = track(frames_in_order(path), total=len(scores.raw), what=f"{path.name} film", unit="frames")
+            write_film(
+                name.with_name(f"{name.name}.annotated.mp4"), frames, fps=info.fps, smoothed=scores.smoothed,
+                maps=scores.maps, threshold=threshold, events=scores.events,
+            )  # fmt: skip
+    return scores.events
+
+
+def _scores(
+    detector: Detector, path: Path, info: VideoInfo, scratch: Path, *, threshold: float | None, batch: int
+) -> Scores:
+    raw: list[np.ndarray] = []
+    shape: tuple[int, ...] = ()
+    frames = track(frames_in_order(path), total=info.frames, what=f"{path.name} scores", unit="frames")
+    try:
+        with scratch.open("wb") as file:
+            for scores, maps in detector.scored(frames, fps=info.fps, batch=batch):
+                raw.append(scores.numpy())
+                finest = [_kept(one) for one in max(maps, key=lambda one: one.shape[-1] * one.shape[-2]).numpy()]
+                shape = finest[0].shape
+                file.writelines(one.tobytes() for one in finest)
+    except OSError as error:
+        message = f"{scratch}: cannot be written ({error.strerror}); free disk space and run again"
+        raise LightvadError(message) from error
+    together = np.concatenate(raw).astype(np.float64)
+    if not np.isfinite(together).all():
+        message = f"{path}: frame {int(np.argmin(np.isfinite(together)))}: score is NaN or infinite; export again"
+        raise LightvadError(message)
+    kept = np.memmap(scratch, np.float16, "r", shape=(len(together), *shape))
+    smoothed = detector.smoothed(together, info.fps)
+    found = events(smoothed, threshold=threshold, fps=info.fps) if threshold is not None else []
+    placed = [
+        replace(event, box=box_of(kept[event.peak].astype(np.float32), (info.height, info.width))) for event in found
+    ]
+    return Scores(together, smoothed, placed, kept)
+
+
+def _kept(anomaly_map: np.ndarray) -> np.ndarray:
+    """A map float32 (h, w) as float16, sides at most `LARGEST_MAP`: a cell is the maximum of those it stands for."""
+    step = -(-max(anomaly_map.shape) // LARGEST_MAP)
+    if step > 1:
+        anomaly_map = cv2.dilate(anomaly_map, np.ones((step, step), np.uint8), anchor=(0, 0))[::step, ::step]
+    return anomaly_map.astype(np.float16)
+
+
+def _write_scores(name: Path, info: VideoInfo, scores: Scores, threshold: float | None) -> None:
+    abnormal = np.full(len(scores.raw), UNKNOWN) if threshold is None else (scores.smoothed >= threshold).astype(int)
+    frames = np.arange(len(scores.raw))
+    table = pd.DataFrame(
+        {
+            "frame": frames,
+            "seconds": frames / info.fps,
+            "score": scores.raw,
+            "smoothed": scores.smoothed,
+            "abnormal": abnormal,
+        }
+    )
+    write_table(name.with_name(f"{name.name}.scores.parquet"), table, VIDEO_SCORES)
+    with atomic_path(name.with_name(f"{name.name}.scores.csv")) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+    path = name.with_name(f"{name.name}.events.jsonl")
+    if threshold is None:
+        path.unlink(missing_ok=True)  # of an earlier call with a threshold
+    else:
+        write_text(path, "".join(_lines(scores.events, info.fps)))
+
+
+def _lines(found: list[Event], fps: float) -> Iterator[str]:
+    for event in found:
+        yield json.dumps(event.as_json(fps)) + "\n"
