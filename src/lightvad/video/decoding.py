@@ -29,7 +29,7 @@ class VideoFrames:
             with av.open(str(path), options=OPTIONS) as container:
                 stream = container.streams.video[0]
                 self.fps = float(stream.average_rate or 0)
-                self.promised = stream.frames or int((container.duration or 0) / av.time_base * self.fps)
+                self.promised = stream.frames or round((container.duration or 0) / av.time_base * self.fps)
                 found = [(_time_of(frame), (frame.height, frame.width)) for frame in container.decode(video=0)]
             self._container = av.open(str(path), options=OPTIONS)
         except (OSError, IndexError, av.FFmpegError) as error:
