@@ -27,6 +27,7 @@ app = typer.Typer(
         " [bold]pretrain[/], [bold]train[/], [bold]score[/], [bold]maps[/], [bold]evaluate[/], [bold]benchmark[/]"
         " on a run (results/runs/DATASET/BUDGET/METHOD/VARIANT/seedN);"
         " [bold]table[/], [bold]figure[/], [bold]report[/] on the results.\n\n"
+        "[bold]new-dataset[/] makes a dataset of your own camera's videos.\n\n"
         "[bold]show[/] prints the tables, [bold]explain[/] says where a number comes from, [bold]verify[/] compares"
         " every file with its record.\n\n"
         "Snakemake runs them all in order (`make reproduce`); each can be run by hand, from the project's root."
@@ -423,6 +424,36 @@ def report(
         root=root.resolve(),
         paper=paper,
     )
+
+
+@app.command()
+def new_dataset(
+    name: Annotated[str, typer.Argument(help="Of the new dataset: small letters, digits, _ and -.")],
+    normal: Annotated[Path, typer.Option(help="Folder of videos of normal life, two or more, to train on.")],
+    test: Annotated[
+        Path | None, typer.Option(help="Folder of videos to score. Needed: without any, no student can be trained.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV with the columns clip,first,last: a video of --test without its suffix, and a range of abnormal"
+            " frames, counted from 0, last included. Others are normal. Without: everything is scored, no AUC."
+        ),
+    ] = None,
+    root: RootOption = Path(),
+) -> None:
+    """Make a dataset of one fixed camera's own videos; every video is decoded once and checked.
+
+    Writes config/datasets/NAME.yaml, which `make reproduce DATASET=NAME` needs and nothing else: it says where the
+    videos lie (.mp4, .avi, .mkv, .mov, .webm; all of one size and frame rate). It is yours to change and to commit.
+
+    Frame methods see a frame in its own proportions, never enlarged and with at most about as many pixels as 360x640,
+    the size at which the paper's network works; sides are rounded to multiples of 8 (key `frame_size`). Objects are
+    found by motion: regions of a thousandth of a frame or more that change by 15 gray levels (key `detection`).
+    """
+    from lightvad.stages import new_dataset as stage
+
+    stage.run(_project(root, None), name, normal=normal, test=test, labels=labels)
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Typed models of everything under `config/`; `project` reads the files."""
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -34,6 +35,28 @@ class Found(Settings):
     files: tuple[str, ...] = Field(min_length=1, description="patterns below the mirror; each must find a file")
     optional: tuple[str, ...] = Field((), description="patterns that may find none")
     place: str = Field(description="for people: what to put where")
+    # As a mirror, it is about the machine: it stands in no digest.
+    at: dict[str, str] = Field(
+        {},
+        exclude=True,
+        description="first part of every pattern -> the whole path of its folder or file; taken before any mirror",
+    )
+
+    @model_validator(mode="after")
+    def _places_are_those_of_patterns(self) -> "Found":
+        needed, known = ({pattern.partition("/")[0] for pattern in some} for some in (self.files, self.every))
+        if self.at and not needed <= set(self.at) <= known:
+            message = f"`at` names {', '.join(self.at)}; the patterns begin with {', '.join(sorted(known))}"
+            raise ValueError(message)
+        if relative := [place for place in self.at.values() if not PurePath(place).is_absolute()]:
+            message = f"`at` has {relative[0]!r}; write the whole path, from / on"
+            raise ValueError(message)
+        return self
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All patterns, those that must find a file first."""
+        return (*self.files, *self.optional)
 
 
 class UltralyticsDetector(Settings):

@@ -236,19 +236,21 @@ def snakemake(root: Path, repository: Path, *arguments: str, **config: object) -
 
 
 @pytest.mark.slow
-def test_files_without_known_checksums_are_fetched_again_where_the_mirror_changes(
-    project: Callable[[str], Path], repository: Path
+@pytest.mark.parametrize(("mirror", "gone"), [("own", "mirror own: no such folder"), (None, "found.at.seen: no files")])
+def test_files_without_known_checksums_are_fetched_again_where_they_change(
+    project: Callable[[str], Path], repository: Path, mirror: str | None, gone: str
 ) -> None:
     root, fetched = project("configured"), "data/raw/ped2/fetched.json"
     config = root / "config/datasets/ped2.yaml"
     content = yaml.safe_load(config.read_text())
-    content |= {"layouts": {}, "found": {"files": ["seen/*.txt"], "place": "put files there"}}
-    config.write_text(yaml.safe_dump(content))
     seen = root / "own" / "seen"
+    at = {} if mirror else {"seen": str(seen)}
+    content |= {"layouts": {}, "found": {"files": ["seen/*.txt"], "place": "put files there", "at": at}}
+    config.write_text(yaml.safe_dump(content))
     seen.mkdir(parents=True)
     (seen / "a.txt").write_text("one")
 
-    def run(*arguments: str, mirror: str = "own") -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return snakemake(root, repository, fetched, *arguments, datasets=["ped2"], mirror=mirror)
 
     assert run().returncode == 0
@@ -259,9 +261,10 @@ def test_files_without_known_checksums_are_fetched_again_where_the_mirror_change
         "seen/a.txt",
         "seen/b.txt",
     ]
-    gone = run(mirror="nowhere")
-    assert gone.returncode != 0
-    assert "mirror nowhere: no such folder" in gone.stdout + gone.stderr
+    (root / "own").rename(root / "elsewhere")
+    refused = run()
+    assert refused.returncode != 0
+    assert gone in refused.stdout + refused.stderr
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ rule fetch:
     localrule: True
     params:
         config=dataset_digest_of("fetch"),
-        found=found_in_mirror,
+        found=found_files,
     shell:
         "{LIGHTVAD} fetch --dataset {wildcards.dataset} --only clips {MIRROR} {SET} 2>&1 | tee {log}"
 

@@ -34,7 +34,7 @@ except LightvadError as error:
     raise WorkflowError(str(error)) from None
 
 # None of these decides a result, so none stands in a rule's params: a change of machine or mirror re-runs nothing (see
-# found_in_mirror for files without known checksums). The number of threads decides the last bits of a sum: commands
+# found_files for files without known checksums). The number of threads decides the last bits of a sum: commands
 # give it as a number, and not as {threads}, which is smaller on fewer cores. Only a benchmark, which is about the
 # machine, takes what it gets.
 LIGHTVAD = f"{shlex.quote(sys.executable)} -m lightvad"
@@ -106,16 +106,16 @@ def result_inputs_of(kind):
     )
 
 
-# Files without known checksums are known by what lies in the mirror: where that changes, they are fetched again. The
-# import brings all readers with it: only where it is asked for.
-def found_in_mirror(wildcards):
-    found = PROJECT.dataset(wildcards.dataset).found
-    if found is None or not CONFIG.mirror:
+# Files without known checksums are known by what lies in the mirror, or where `found.at` says: where that changes, they
+# are fetched again. The import brings all readers with it: only where it is asked for.
+def found_files(wildcards):
+    dataset = PROJECT.dataset(wildcards.dataset)
+    if dataset.found is None or not (dataset.found.at or CONFIG.mirror):
         return ""
-    from lightvad.datasets.fetching import mirror_listing
+    from lightvad.datasets.fetching import found_listing
 
     try:
-        return digest(mirror_listing(found, CONFIG.mirror))
+        return digest(found_listing(dataset, CONFIG.mirror))
     except LightvadError as error:
         raise WorkflowError(str(error)) from None
 

@@ -1,5 +1,6 @@
 """Fetching: a dataset's files come from a mirror or from their publisher, and every byte is checked before use."""
 
+import filecmp
 import shutil
 import urllib.error
 import urllib.request
@@ -43,19 +44,23 @@ def fetch(dataset: Dataset, *, root: Path, mirror: str | None) -> None:
 
     Args:
         dataset: its layouts are tried in order, `found` last; a generated dataset has none and needs no files of its
-            own.
+            own. Where its key `found.at` says where its files lie, they are taken from there, and the mirror is
+            another dataset's.
         root: `data/raw/DATASET`.
         mirror: a folder, a `file://` address or an http(s) address in front of every file's name; None: the publishers.
 
     Raises:
         LightvadError: a file cannot be had, or its size or sha256 is wrong.
     """
+    brought = dataset.found is not None and bool(dataset.found.at)
+    if brought:
+        mirror = None
     if dataset.generator is None:
         _check_names(source for layout in dataset.layouts.values() for source in layout)
         layout, sources = _chosen(dataset, root, mirror)
     else:
         layout, sources = "generated", ()
-    if layout == FOUND and (gone := _old_copies_removed(sources, root)):
+    if layout == FOUND and (gone := _old_copies_removed(sources, root, brought=brought)):
         names = ", ".join(gone[:MOST_NAMES]) + (", ..." if len(gone) > MOST_NAMES else "")
         say(f"fetch {dataset.name}: removed from {root}: {len(gone)} copied files that the list has no more: {names}")
     files = _fetched(sources, root, mirror)
@@ -67,6 +72,8 @@ def fetch(dataset: Dataset, *, root: Path, mirror: str | None) -> None:
 
 def _chosen(dataset: Dataset, root: Path, mirror: str | None) -> tuple[str, Sequence[Source]]:
     """The layout to fetch and its files: one with known checksums, or what is found."""
+    if dataset.found is not None and dataset.found.at:
+        return FOUND, _brought(files_at(dataset.name, dataset.found), root)
     reason = f"{dataset.name} has no files with known checksums"
     if dataset.layouts:
         try:
@@ -97,12 +104,12 @@ def found_sources(found: Found, *, root: Path, mirror: str | None, reason: str) 
     Raises:
         LightvadError: a pattern leads outside, or finds nothing; the line says what to put where.
     """
-    for pattern in (*found.files, *found.optional):
+    for pattern in found.every:
         _check_name(pattern)
     searched = [folder for folder in (None if mirror is None else _folder_of(mirror), root) if folder is not None]
     lacks: list[str] = []
     for folder in searched:
-        files = {pattern: _files_in(folder, pattern) for pattern in (*found.files, *found.optional)}
+        files = {pattern: _files_in(folder, pattern) for pattern in found.every}
         missing = [pattern for pattern in found.files if not files[pattern]]
         if not missing:
             names = sorted({path.relative_to(folder).as_posix() for paths in files.values() for path in paths})
@@ -112,10 +119,11 @@ def found_sources(found: Found, *, root: Path, mirror: str | None, reason: str) 
     raise LightvadError(message)
 
 
-def _old_copies_removed(sources: Sequence[Source], root: Path) -> list[str]:
+def _old_copies_removed(sources: Sequence[Source], root: Path, *, brought: bool) -> list[str]:
     """Remove what earlier calls copied under `root` and `sources` no longer name with these bytes; note what will come.
 
-    What a person has put there stays, and what is no longer the copy that was made.
+    What a person has put there stays, and what is no longer the copy that was made. With `brought`, all of `sources`
+    were copied by this call.
 
     Returns:
         The names of the removed files.
@@ -131,7 +139,7 @@ def _old_copies_removed(sources: Sequence[Source], root: Path) -> list[str]:
     for name in gone:
         (root / name).unlink()
     kept = {name: sha256 for name, sha256 in copied.items() if name not in old}
-    coming = {name: sha256 for name, sha256 in listed.items() if not (root / name).exists()}
+    coming = {name: sha256 for name, sha256 in listed.items() if brought or not (root / name).exists()}
     write_sealed(path, {"files": kept | coming})
     return gone
 
@@ -141,21 +149,60 @@ def _is_below(path: Path, root: Path) -> bool:
     return path.is_file() and path.resolve().is_relative_to(root.resolve())
 
 
-def mirror_listing(found: Found, mirror: str) -> list[tuple[str, int, int]]:
-    """What a mirror has of the files without known checksums: name, bytes, and time of the last change in nanoseconds.
-
-    By it a workflow sees that files came, went or changed; an address of a server cannot be searched: nothing.
+def files_at(dataset: str, found: Found) -> dict[str, Path]:
+    """The files that lie where `found.at` says, by their names under `data/raw/DATASET`.
 
     Raises:
-        LightvadError: the mirror is a folder that is not there, or a pattern leads outside.
+        LightvadError: a folder or file is not there, or a folder is empty.
     """
-    folder = _folder_of(mirror)
-    if folder is None:
-        return []
-    for pattern in (*found.files, *found.optional):
+    files: dict[str, Path] = {}
+    for pattern in found.every:
         _check_name(pattern)
-    files = {path for pattern in (*found.files, *found.optional) for path in _files_in(folder, pattern)}
-    stats = {path.relative_to(folder).as_posix(): path.stat() for path in files}
+        top, _, below = pattern.partition("/")
+        if top not in found.at:
+            continue
+        place = Path(found.at[top])
+        paths = _files_in(place, below) if below else [place] if place.is_file() else []
+        if not paths:
+            message = f"config/datasets/{dataset}.yaml: found.at.{top}: no files in {place}; {found.place}"
+            raise LightvadError(message)
+        files |= {f"{top}/{path.relative_to(place).as_posix()}" if below else top: path for path in paths}
+    return files
+
+
+def _brought(files: Mapping[str, Path], root: Path) -> list[Source]:
+    """These files, after each was copied under `root`, also over an older copy of another content."""
+    for name, origin in track(files.items(), total=len(files), what="fetch", unit="files"):
+        copy = root / name
+        if not (copy.is_file() and filecmp.cmp(origin, copy, shallow=False)):
+            with atomic_path(copy) as temporary:
+                shutil.copyfile(origin, temporary)
+    return [_as_found(root, name) for name in track(sorted(files), total=len(files), what="sha256", unit="files")]
+
+
+def found_listing(dataset: Dataset, mirror: str | None) -> list[tuple[str, int, int]]:
+    """Of the files without known checksums, where they lie: name, bytes, and time of the last change in nanoseconds.
+
+    By it a workflow sees that files came, went or changed; without a place, or with an address of a server, which
+    cannot be searched, it is empty.
+
+    Raises:
+        LightvadError: the mirror is a folder that is not there, a place of `found.at` is not, or a pattern leads
+            outside.
+    """
+    found = dataset.found
+    if found is None:
+        return []
+    if found.at:
+        files = files_at(dataset.name, found)
+    elif mirror is not None and (folder := _folder_of(mirror)) is not None:
+        for pattern in found.every:
+            _check_name(pattern)
+        paths = {path for pattern in found.every for path in _files_in(folder, pattern)}
+        files = {path.relative_to(folder).as_posix(): path for path in paths}
+    else:
+        files = {}
+    stats = {name: path.stat() for name, path in files.items()}
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in sorted(stats.items())]
 
 

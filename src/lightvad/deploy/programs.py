@@ -84,7 +84,7 @@ def _quantised(model: Any, calibration: Sequence[np.ndarray]) -> Any:
     """Post-training quantisation by NNCF: convolutions and matrix products only; weights per channel.
 
     Sums, products and means stay in float: the residual stream and the variances of layer norms have tails that eight
-    bits do not hold. Ranges are the extremes that were seen (a score is a maximum); biases are corrected layer by layer.
+    bits do not hold. Ranges are the extremes that were seen, as a score is a maximum; biases are corrected one by one.
     """
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet

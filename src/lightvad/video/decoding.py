@@ -17,7 +17,8 @@ OPTIONS = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
 class VideoFrames:
     """The frames of a video in presentation order: `len(frames)`, `frames[t]` -> uint8 (H, W, 3) RGB.
 
-    Opening decodes the file once to learn the time stamp of every frame (the container's own count is often wrong).
+    Opening decodes the file once to learn the time stamp of every frame (the container's count, `promised`, is often
+    wrong, and 0 where there is none).
     Reading in order decodes each frame once; a jump seeks to the key frame before the wanted frame.
 
     Raises:
@@ -28,7 +29,9 @@ class VideoFrames:
         self.path = path
         try:
             with av.open(str(path), options=OPTIONS) as container:
-                self.fps = float(container.streams.video[0].average_rate or 0)
+                stream = container.streams.video[0]
+                self.fps = float(stream.average_rate or 0)
+                self.promised = stream.frames or round((container.duration or 0) / av.time_base * self.fps)
                 found = [(_time_of(frame), (frame.height, frame.width)) for frame in container.decode(video=0)]
             self._container = av.open(str(path), options=OPTIONS)
         except (OSError, IndexError, av.FFmpegError) as error:

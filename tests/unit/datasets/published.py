@@ -27,16 +27,18 @@ def block(t: int) -> np.ndarray:
     return mask
 
 
-def video(seed: int, *, suffix: str = ".mp4", frames: int = FRAMES, rate: int = 25) -> bytes:
+def video(
+    seed: int, *, suffix: str = ".mp4", frames: int = FRAMES, rate: int = 25, height: int = HEIGHT, width: int = WIDTH
+) -> bytes:
     """A video of smooth noise: MPEG-4 in .avi as the publishers of 2013 made it, H.264 in .mp4."""
     buffer = io.BytesIO()
     rng = np.random.default_rng(seed)
-    with av.open(buffer, "w", format=suffix[1:]) as container:
+    with av.open(buffer, "w", format={".mkv": "matroska"}.get(suffix, suffix[1:])) as container:
         stream = container.add_stream("mpeg4" if suffix == ".avi" else "libx264", rate=rate)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for _ in range(frames):
             small = rng.integers(0, 255, (6, 8, 3), dtype=np.uint8)
-            image = cv2.resize(small, (WIDTH, HEIGHT))
+            image = cv2.resize(small, (width, height))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")))
         container.mux(stream.encode())
     return buffer.getvalue()

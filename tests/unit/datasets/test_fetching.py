@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from lightvad.artifacts.documents import read_json
-from lightvad.config import Dataset, Source
+from lightvad.config import Dataset, Found, Source
 from lightvad.datasets import fetching
 from lightvad.datasets.fetching import choose_layout, fetch, fetch_for_detection, fetch_sources, fetched_files
 from lightvad.errors import LightvadError
+from lightvad.project import parsed
 
 CONTENT = {"ped2/frames.tar": b"frames" * 1000, "ped2/masks.npz": b"masks", "boxes/boxes.npz": b"boxes" * 10}
 
@@ -186,6 +187,21 @@ def test_fetch_says_last_what_it_fetched(tmp_path: Path, mirror: Path) -> None:
     assert [entry["file"] for entry in told["files"]] == ["ped2/frames.tar", "ped2/masks.npz"]
     assert all(set(entry) == {"file", "size", "sha256"} for entry in told["files"])
     assert fetched_files(spec, tmp_path) == ("jpeg", [tmp_path / "ped2/frames.tar", tmp_path / "ped2/masks.npz"])
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        ({"normal": "videos", "score": "/videos"}, "`at` has 'videos'; write the whole path, from / on"),
+        ({"normal": "/videos"}, "`at` names normal; the patterns begin with labels.csv, normal, score"),
+        ({"normal": "/a", "score": "/b", "odd": "/c"}, "`at` names normal, score, odd; the patterns begin with labels"),
+    ],
+)
+def test_the_places_of_files_are_whole_paths_of_what_is_wanted(at: dict[str, str], expected: str) -> None:
+    content = {"files": ["normal/*", "score/*"], "optional": ["labels.csv"], "place": "put them there", "at": at}
+    with pytest.raises(LightvadError) as caught:
+        parsed(Found, content, "found")
+    assert expected in str(caught.value)
 
 
 def test_a_generated_dataset_fetches_nothing(tmp_path: Path) -> None:

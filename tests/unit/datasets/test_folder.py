@@ -51,7 +51,7 @@ def test_labels_are_ranges_from_0_and_what_is_not_named_is_normal(tmp_path: Path
 
 def test_one_normal_video_is_too_few_to_hold_one_out(tmp_path: Path) -> None:
     files = {name: content for name, content in videos().items() if name != "normal/monday.mp4"}
-    assert "1 video in normal/, at least two are needed" in refusal(tmp_path, own(), files)
+    assert "raw/normal: 1 video of normal life, at least two are needed" in refusal(tmp_path, own(), files)
     spec = dataset("folder", fps=25, found=FOUND, heldout_fraction=0)
     assert len(ClipStore(prepared(tmp_path / "all", spec, files)).clips("train")) == 1
 
@@ -62,7 +62,7 @@ def test_one_normal_video_is_too_few_to_hold_one_out(tmp_path: Path) -> None:
         ({"labels.csv": b"clip,first,last\ngate,4,6\n"}, "line 2: 4 to 6 are no frames of gate, which has 0 to 5"),
         ({"labels.csv": b"clip,first,last\ngate,0,0\ngate,-1,2\n"}, "line 3: -1 to 2 are no frames of gate"),
         ({"labels.csv": b"clip,first,last\ngate,3,2\n"}, "line 2: 3 to 2 are no frames of gate"),
-        ({"labels.csv": b"clip,first,last\ngate.mp4,0,1\n"}, "line 2: no video 'gate.mp4' in score/ (gate, "),
+        ({"labels.csv": b"clip,first,last\ngate.mp4,0,1\n"}, "line 2: no scored video 'gate.mp4' (gate, "),
         ({"labels.csv": b"clip,from,to\ngate,0,1\n"}, "columns clip, from, to, not clip, first, last"),
         ({"labels.csv": b""}, "labels.csv: 0 bytes"),
         ({"score/gate.mp4": video(3)[:200]}, "gate.mp4: cannot be decoded"),
