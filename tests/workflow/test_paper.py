@@ -5,13 +5,19 @@ import re
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from lightvad.artifacts.documents import read_csv
-from lightvad.layout import figures_folder, report_path, tables_folder
+from lightvad.artifacts.exports import read_export
+from lightvad.artifacts.tables import FRAME_SCORES, VIDEO_SCORES, read_table
+from lightvad.layout import Run, clips_folder, figures_folder, report_path, tables_folder
 from lightvad.project import Project
+from lightvad.video.clips import ClipStore
 
 from .conftest import SMALL, Checkout, copy_project
 
@@ -34,6 +40,15 @@ IN_ONE_PROCESS = Path(__file__).with_name("in_one_process.py")
 CHOICE = (("plaza",), "smoke")
 
 
+def write_video(path: Path, images: Iterable[np.ndarray], *, rate: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "4"})
+        for image in images:
+            stream.height, stream.width = image.shape[:2]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+
+
 @pytest.fixture(scope="module")
 def paper(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A project in which every command that Snakemake plans for `fast_aed_paper` has run."""
@@ -46,6 +61,41 @@ def paper(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkou
     ended = checkout.run(sys.executable, str(IN_ONE_PROCESS), given=json.dumps(commands))
     assert ended.returncode == 0, (ended.stdout + ended.stderr)[-6000:]
     return checkout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "precision"), [("torch", "32-true"), ("onnx", "32-true"), ("openvino", "int8")])
+def test_a_student_is_exported_and_scores_a_video(paper: Checkout, tmp_path: Path, form: str, precision: str) -> None:
+    run = Run(*CHOICE[0], CHOICE[1], "fast_aed", "default", 0)
+    lightvad = (sys.executable, "-m", "lightvad")
+    small = [argument for item in TINY for argument in ("--set", item)]
+    export = tmp_path / "student.lightvad"
+    made = paper.run(*lightvad, "export", "--run", str(run.folder), "--to", form, "--out", str(export), *small)
+    assert made.returncode == 0, made.stderr
+    manifest, _ = read_export(export)
+    assert (manifest.form, manifest.precision, manifest.frame_size) == (form, precision, (64, 96))
+    assert manifest.parity is not None
+    assert manifest.threshold is not None
+    assert manifest.parity.score_difference < (1e-4 if precision == "32-true" else 0.5 * manifest.parity.score_spread)
+    clips = ClipStore(paper.root / clips_folder("plaza"))
+    clip = clips.clips("test")[0]
+    write_video(tmp_path / "square.mp4", clips.sequential(clip.name), rate=round(clip.fps))
+    out = tmp_path / "out"
+    ended = paper.run(*lightvad, "score", str(tmp_path / "square.mp4"), "--model", str(export), "--out", str(out))
+    assert ended.returncode == 0, ended.stderr
+    scores = read_table(out / "square.scores.parquet", VIDEO_SCORES)
+    pipeline = read_table(paper.root / run.folder / "frame_scores.parquet", FRAME_SCORES)
+    own = pipeline.loc[pipeline["clip"] == clip.name, "score"].to_numpy()
+    # The video was compressed once more: near, not equal.
+    assert np.abs(scores["score"] - own).max() < max(own.std(), 0.05)
+
+
+@pytest.mark.slow
+def test_a_teacher_cannot_be_exported(paper: Checkout) -> None:
+    run = Run(*CHOICE[0], CHOICE[1], "ssmtl", "default", 0)
+    ended = paper.run(sys.executable, "-m", "lightvad", "export", "--run", str(run.folder))
+    assert ended.returncode == 1
+    assert "ssmtl is an object method" in ended.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow

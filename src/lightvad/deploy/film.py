@@ -21,7 +21,7 @@ LOWEST_HEAT, HIGHEST_HEAT = 0.5, 0.999
 """Quantiles of the video's maps between which heat is drawn."""
 STRONGEST = 0.55
 """Share of the heat's colour where it is hottest."""
-INK, PAPER, CURVE, ALARM = (40, 40, 40), (250, 250, 250), (0, 94, 213), (0, 0, 200)
+INK, PAPER, CURVE, ALARM, BAND = (40, 40, 40), (250, 250, 250), (0, 94, 213), (0, 0, 200), (210, 217, 243)
 """BGR."""
 
 
@@ -40,7 +40,7 @@ def draw_timeline(
     with styled():
         canvas = Figure(figsize=(2 * COLUMN_INCHES, 2.2), layout="constrained")
         axes = canvas.subplots()
-        axes.plot(seconds, raw, color="#BBBBBB", linewidth=0.6, label="score")
+        axes.plot(seconds, raw, color="#999999", linewidth=0.6, label="score")
         axes.plot(seconds, smoothed, color=colour_of(0), label="smoothed")
         for k, event in enumerate(events):
             label = "alarm" if k == 0 else None
@@ -86,7 +86,7 @@ def write_film(
         alarmed[event.first : event.last + 1] = True
     frames = iter(frames)
     first = next(frames)
-    strip = _strip(smoothed, threshold, alarmed, width=first.shape[1])
+    strip = _strip(smoothed, threshold, events, width=first.shape[1])
     with atomic_path(path) as temporary:
         try:
             with av.open(str(temporary), "w", options={"movflags": "faststart"}) as container:
@@ -133,7 +133,7 @@ def _annotate(picture: np.ndarray, t: int, fps: float, score: float, anomaly_map
     cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
 
 
-def _strip(smoothed: np.ndarray, threshold: float | None, alarmed: np.ndarray, *, width: int) -> np.ndarray:
+def _strip(smoothed: np.ndarray, threshold: float | None, events: Sequence[Event], *, width: int) -> np.ndarray:
     """The scores of the whole video, BGR (STRIP_PIXELS, width, 3): alarms red, the threshold a line."""
     strip = np.full((STRIP_PIXELS, width, 3), PAPER, np.uint8)
     values = smoothed if threshold is None else np.append(smoothed, threshold)
@@ -145,8 +145,8 @@ def _strip(smoothed: np.ndarray, threshold: float | None, alarmed: np.ndarray, *
         )
 
     columns = np.arange(len(smoothed)) * width // len(smoothed)
-    for x in np.unique(columns[alarmed]):
-        strip[:, x] = (210, 217, 243)
+    for event in events:
+        strip[:, columns[event.first] : columns[event.last] + 1] = BAND
     cv2.polylines(strip, [np.stack([columns, height(smoothed)], axis=1).astype(np.int32)], False, CURVE, 1, cv2.LINE_AA)
     if threshold is not None:
         y = int(height(threshold))

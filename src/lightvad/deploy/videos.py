@@ -16,7 +16,7 @@ from lightvad.deploy.alarms import Event, box_of, events
 from lightvad.deploy.detectors import Detector
 from lightvad.deploy.film import draw_timeline, write_film
 from lightvad.errors import LightvadError
-from lightvad.progress import track
+from lightvad.progress import say, track
 from lightvad.video.decoding import VideoInfo, frames_in_order, video_info
 
 LARGEST_MAP = 64
@@ -100,6 +100,11 @@ def _scores(
     if not np.isfinite(together).all():
         message = f"{path}: frame {int(np.argmin(np.isfinite(together)))}: score is NaN or infinite; export again"
         raise LightvadError(message)
+    if (missing := info.frames - len(together)) >= info.fps:
+        say(
+            f"{path}: ends after {len(together) / info.fps:.1f} s, but its header promises"
+            f" {info.frames / info.fps:.1f} s: it is scored as far as it goes; get the whole file for the rest"
+        )
     kept = np.memmap(scratch, np.float16, "r", shape=(len(together), *shape))
     smoothed = detector.smoothed(together, info.fps)
     found = events(smoothed, threshold=threshold, fps=info.fps) if threshold is not None else []
