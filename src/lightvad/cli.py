@@ -307,6 +307,13 @@ def benchmark(
     height: Annotated[int, typer.Option(min=16, help="With --method: frame height in pixels.")] = 360,
     width: Annotated[int, typer.Option(min=16, help="With --method: frame width in pixels.")] = 640,
     out: Annotated[Path | None, typer.Option(help="With --method: the JSON file to write.")] = None,
+    engines: Annotated[
+        str | None,
+        typer.Option(
+            help="With --run or --method, and --out: one network on these engines beside fp32 eager, joined by commas,"
+            " e.g. openvino/int8,openvino/bf16-mixed,onnxruntime/32-true,compiled/bf16-mixed."
+        ),
+    ] = None,
     table: Annotated[str | None, typer.Option(help="Time the rows of this table of --paper side by side.")] = None,
     dataset: Annotated[str | None, typer.Option(help="With --table: whose frame size and maps.")] = None,
     paper: PaperOption = "fast_aed",
@@ -330,7 +337,24 @@ def benchmark(
     if [run, method, table].count(None) != 2:
         message = "benchmark: give one of --run, --method (with --out, --height, --width) and --table (with --dataset)"
         raise LightvadError(message)
-    if run is not None:
+    if engines is not None:
+        if out is None or table is not None:
+            message = "benchmark: --engines needs --out, and --run or --method"
+            raise LightvadError(message)
+        from lightvad.stages import engines as timed
+
+        timed.run(
+            project,
+            machine,
+            run=None if run is None else Run.parse(run),
+            method=method or "",
+            variant=variant,
+            frame_size=(height, width),
+            budget=budget,
+            engines=engines.split(","),
+            out=out,
+        )
+    elif run is not None:
         stage.run(project, Run.parse(run), machine)
     elif table is not None and dataset is not None:
         stage.run_table(

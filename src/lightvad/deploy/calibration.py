@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lightvad.video.clips import Clip, ClipStore
-from lightvad.video.windows import resized, window_indices
+from lightvad.video.windows import stacked, window_indices
 
 FAST_MOTION = 6
 """Times the distance between the frames of a window."""
@@ -51,7 +51,7 @@ def spread_windows(
     windows = []
     for clip, t in (places[k] for k in chosen):
         frames = store.window(clip.name, window_indices(t, offsets, clip.frames, "current"))
-        windows.append(np.concatenate([resized(frame, frame_size) for frame in frames], axis=-1)[None])
+        windows.append(stacked(frames, frame_size)[None])
     return windows
 
 

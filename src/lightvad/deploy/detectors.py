@@ -43,13 +43,7 @@ class Detector:
             fps: their rate.
             batch: windows in one pass.
         """
-        windows = self.windows(fps)
-        waiting: list[torch.Tensor] = []
-        for frame in itertools.chain(read_ahead(frames), [None]):
-            waiting += windows.rest() if frame is None else windows.push(frame)
-            while len(waiting) >= batch or (frame is None and waiting):
-                yield self.engine.run(torch.stack(waiting[:batch]))
-                del waiting[:batch]
+        yield from in_batches(self.engine, self.windows(fps), frames, batch=batch)
 
     def scores(self, frames: Iterable[np.ndarray], *, fps: float, batch: int = 1) -> np.ndarray:
         """Raw scores float64 (T,) of a stream's frames."""
@@ -59,6 +53,16 @@ class Detector:
     def smoothed(self, scores: np.ndarray, fps: float) -> np.ndarray:
         """Raw scores (T,) -> smoothed ones, the `plain` protocol's."""
         return smooth_plain(scores, sigma=self.manifest.smoothing_seconds * fps)
+
+
+def in_batches(engine: Engine, windows: Windows, frames: Iterable[np.ndarray], *, batch: int) -> Iterator[Scored]:
+    """Scores and maps of a stream's frames in order, at most `batch` at a time; frames are read ahead by a thread."""
+    waiting: list[torch.Tensor] = []
+    for frame in itertools.chain(read_ahead(frames), [None]):
+        waiting += windows.rest() if frame is None else windows.push(frame)
+        while len(waiting) >= batch or (frame is None and waiting):
+            yield engine.run(waiting[0][None] if batch == 1 else torch.stack(waiting[:batch]))
+            del waiting[:batch]
 
 
 def read_detector(path: Path, *, engine: str | None, device: str, threads: int) -> Detector:

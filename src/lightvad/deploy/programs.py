@@ -43,6 +43,29 @@ class Program:
     network: nn.Module | None = None
 
 
+def program_in(
+    form: str,
+    network: nn.Module,
+    *,
+    window_shape: tuple[int, int, int],
+    precision: str,
+    calibration: Sequence[np.ndarray] = (),
+) -> Program:
+    """The network as `onnx` or `openvino`; see `onnx_program` and `openvino_program`.
+
+    Args:
+        form: of the program.
+        network: windows uint8 (B, H, W, 3F) -> (scores, map, ...), on the CPU, in evaluation mode.
+        window_shape: (H, W, 3F).
+        precision: one of the form's.
+        calibration: of int8.
+    """
+    example = torch.zeros((2, *window_shape), dtype=torch.uint8)
+    if form == "onnx":
+        return onnx_program(network, example)
+    return openvino_program(network, example, precision=precision, calibration=calibration)
+
+
 def onnx_program(network: nn.Module, example: torch.Tensor) -> Program:
     """The network as ONNX, float32, any batch.
 

@@ -1,7 +1,9 @@
 """Frames in, windows out: every frame is resized, copied to the device and kept there once."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
 
@@ -20,6 +22,8 @@ class Windows:
     A window needs frames that come later: that of frame t is ready when frame t + max(offsets) has come, or the
     stream has ended. What lies outside the stream is replaced by the current frame (Fast-AED, sheet section 1).
 
+    On a CPU the ring is NumPy's: torch would copy with several threads, which then wait busily beside the engine's.
+
     Args:
         offsets: frames of a window relative to the current one, in channel order.
         frame_size: (h, w) in pixels at which the network sees a frame.
@@ -30,13 +34,19 @@ class Windows:
         self.offsets = tuple(offsets)
         self.ahead = max(0, *self.offsets)
         self.frame_size = frame_size
-        self._kept = self.ahead - min(0, *self.offsets) + 1
-        self._ring = torch.zeros((self._kept, *frame_size, 3), dtype=torch.uint8, device=device)
         self.frames = 0
+        self._device = device
+        self._ring: list[np.ndarray | torch.Tensor] = []
+        self._kept = self.ahead - min(0, *self.offsets) + 1
 
     def push(self, frame: np.ndarray) -> list[torch.Tensor]:
-        """Add a frame uint8 (H, W, 3) RGB of any size; the windows uint8 (h, w, 3F) that it completes: none or one."""
-        self._ring[self.frames % self._kept] = torch.tensor(resized(frame, self.frame_size))
+        """Add a frame uint8 (H, W, 3) RGB of any size; the windows uint8 (h, w, 3F) that it completes: none or one.
+
+        The frame is not copied on a CPU: do not write to it afterwards.
+        """
+        small = resized(frame, self.frame_size)
+        self._ring.append(small if self._device.type == "cpu" else torch.tensor(small).to(self._device))
+        del self._ring[: -self._kept]
         self.frames += 1
         t = self.frames - 1 - self.ahead
         return [self._window(t)] if t >= 0 else []
@@ -46,5 +56,9 @@ class Windows:
         return [self._window(t) for t in range(max(0, self.frames - self.ahead), self.frames)]
 
     def _window(self, t: int) -> torch.Tensor:
+        oldest = self.frames - len(self._ring)
         places = window_indices(t, self.offsets, self.frames, "current")
-        return torch.cat([self._ring[place % self._kept] for place in places], dim=-1)
+        frames: list[Any] = [self._ring[place - oldest] for place in places]
+        if self._device.type == "cpu":
+            return torch.from_numpy(cv2.merge(frames))
+        return torch.cat(frames, dim=-1)

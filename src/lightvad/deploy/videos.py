@@ -100,7 +100,7 @@ def _scores(
     if not np.isfinite(together).all():
         message = f"{path}: frame {int(np.argmin(np.isfinite(together)))}: score is NaN or infinite; export again"
         raise LightvadError(message)
-    if (missing := info.frames - len(together)) >= info.fps:
+    if info.frames - len(together) >= info.fps:
         say(
             f"{path}: ends after {len(together) / info.fps:.1f} s, but its header promises"
             f" {info.frames / info.fps:.1f} s: it is scored as far as it goes; get the whole file for the rest"

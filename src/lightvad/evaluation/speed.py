@@ -14,7 +14,7 @@ rounds of all rows are interleaved, so that a machine that slows down slows all 
 import itertools
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -37,8 +37,8 @@ Detect = Callable[[np.ndarray], np.ndarray]
 
 LONGEST_WARM_UP = 0.25
 """Share of a round's time that may go into warming up."""
-REFERENCE_PRECISION = "32-true"
-"""Precision of the reference; its engine is `eager`."""
+REFERENCE_PRECISION, REFERENCE_ENGINE = "32-true", "eager"
+"""Of the reference."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ class TimedScorer:
         detector_name: what the row says of it.
         objects: objects a frame, for the random inputs of an object method (scope `model`).
         scored: whether the method's scores are made by this scorer; False: it is only the reference of one that does.
+        engine: what runs the network.
+        open_stream: of an engine with a data path of its own: from the frames of a stream uint8 (H, W, 3) RGB, in
+            order, to the scores (1,) of each; it is what is timed end to end.
     """
 
     method: str
@@ -72,6 +75,8 @@ class TimedScorer:
     detector_name: str | None = None
     objects: int = 0
     scored: bool = True
+    engine: str = "eager"
+    open_stream: Callable[[Iterable[np.ndarray]], Iterator[torch.Tensor]] | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +216,10 @@ def _model_call(entry: TimedScorer, batch: int, height: int, width: int) -> Call
 
 def _stream_call(entry: TimedScorer, footage: Footage) -> Callable[[], object]:
     store = footage.open_store()
+    if entry.open_stream is not None:
+        clip = footage.clip
+        scores = entry.open_stream(frame for _ in itertools.count() for frame in store.sequential(clip))
+        return lambda: next(scores)
     score, moments = _stream(entry, footage, store), itertools.cycle(range(store[footage.clip].frames))
     return lambda: score(next(moments))
 
@@ -263,7 +272,7 @@ def _parity(entry: TimedScorer, rows: Sequence[_Row], footage: Footage | None, m
 
     A reference differs by nothing from itself. An entry without one beside it, or without a clip, is not compared.
     """
-    if entry.scorer.precision == REFERENCE_PRECISION:
+    if (entry.scorer.precision, entry.engine) == (REFERENCE_PRECISION, REFERENCE_ENGINE):
         return Parity(0.0, 0.0, None)
     streams = {row.entry: row for row in rows if row.scope == "end_to_end"}
     reference = next((other for other in streams if _is_reference(other, entry)), None)
@@ -287,9 +296,10 @@ def _scores_at(times: np.ndarray, entry: TimedScorer, footage: Footage) -> np.nd
 
 
 def _is_reference(other: TimedScorer, entry: TimedScorer) -> bool:
-    """Whether `other` is a frame method's reference for `entry`: the same method and variant in fp32."""
+    """Whether `other` is a frame method's reference for `entry`: the same method and variant in fp32, eager."""
     same = (other.method, other.variant) == (entry.method, entry.variant)
-    return same and other.scorer.precision == REFERENCE_PRECISION and not other.scorer.needs_boxes
+    eager = (other.scorer.precision, other.engine) == (REFERENCE_PRECISION, REFERENCE_ENGINE)
+    return same and eager and not other.scorer.needs_boxes
 
 
 def _objects_of(row: _Row, footage: Footage | None) -> float | None:
@@ -310,7 +320,7 @@ def _written(
         "method": entry.method,
         "variant": entry.variant,
         "scope": row.scope,
-        "engine": "eager",
+        "engine": entry.engine,
         "precision": entry.scorer.precision,
         "scored": entry.scored,
         "batch": row.batch,

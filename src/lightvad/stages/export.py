@@ -14,7 +14,7 @@ from lightvad.deploy.alarms import threshold_for
 from lightvad.deploy.calibration import calibration_windows, spread_windows
 from lightvad.deploy.detectors import Detector
 from lightvad.deploy.engines import EagerEngine, open_engine, scores_of
-from lightvad.deploy.programs import PRECISIONS, WEIGHTS, Program, onnx_program, openvino_program
+from lightvad.deploy.programs import PRECISIONS, WEIGHTS, Program, program_in
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder
 from lightvad.methods.protocol import part_of
@@ -164,12 +164,9 @@ def _program(
     calibration: list[np.ndarray],
     weights: Path,
 ) -> Program:
-    example = torch.zeros((2, *shape), dtype=torch.uint8)
-    if to == "onnx":
-        return onnx_program(network, example)
-    if to == "openvino":
-        return openvino_program(network, example, precision=precision, calibration=calibration)
-    return Program("torch", precision, {WEIGHTS: weights.read_bytes()}, network)
+    if to == "torch":
+        return Program("torch", precision, {WEIGHTS: weights.read_bytes()}, network)
+    return program_in(to, network, window_shape=shape, precision=precision, calibration=calibration)
 
 
 def _threshold(

@@ -12,17 +12,12 @@ from lightvad.artifacts.scratch import scratch_array, scratch_folder
 from lightvad.errors import LightvadError
 from lightvad.methods.protocol import TeacherMaps
 from lightvad.video.clips import Clip, ClipStore
-from lightvad.video.windows import resized, window_indices
+from lightvad.video.windows import stacked, window_indices
 
 Place = tuple[str, int]
 """A clip's name and a frame in it."""
 LARGEST_IN_MEMORY = 64
 """Maps with longer sides are kept in a scratch file."""
-
-
-def stacked(window: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
-    """Frames uint8 (F, H, W, 3) RGB, previous to next -> uint8 (h, w, 3F) at `frame_size`: the one channel order."""
-    return np.concatenate([resized(frame, frame_size) for frame in window], axis=-1)
 
 
 def to_frames(images: Sequence[np.ndarray]) -> torch.Tensor:
