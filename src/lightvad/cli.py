@@ -238,6 +238,59 @@ def score(
 
 
 @app.command()
+def watch(
+    sources: Annotated[list[str], typer.Argument(help="Files, cameras (/dev/video0) and addresses (rtsp://...).")],
+    model: Annotated[str, typer.Option(help="An export (*.lightvad), a run's folder, or a name under models/.")],
+    engine: EngineOption = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Smoothed scores from here on are alarms; default: the model's.")
+    ] = None,
+    calibrate: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds of each stream that are normal: its threshold is chosen on them. 0: not."),
+    ] = 0,
+    false_alarms: Annotated[float, typer.Option(help="An hour, for which --calibrate chooses the threshold.")] = 1.0,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames a second of cameras and addresses; default: the model's.")
+    ] = None,
+    latency: Annotated[
+        float, typer.Option(min=0.01, help="Seconds that a frame may wait for the network; older ones are dropped.")
+    ] = 1.0,
+    seconds: Annotated[float | None, typer.Option(help="End after so long; default: when all have ended.")] = None,
+    paced: Annotated[bool, typer.Option(help="Read files at their own rate, or as fast as they can be.")] = True,
+    events: Annotated[
+        Path | None, typer.Option(help="File to which alarms are appended; default: standard output.")
+    ] = None,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = 0,
+    root: RootOption = Path(),
+    overrides: SetOption = None,
+) -> None:
+    """Watch live video on many streams; an alarm is a line of JSON when it begins and one when it has ended.
+
+    A source that drops is opened again; a network that is late drops frames, and counts them, rather than lag behind.
+    """
+    from lightvad.stages import watch as stage
+    from lightvad.stages.machine import Machine
+
+    stage.run(
+        _project(root, overrides),
+        sources,
+        Machine(device, threads),
+        model=model,
+        engine=engine,
+        threshold=threshold,
+        calibrate=calibrate,
+        per_hour=false_alarms,
+        fps=fps,
+        latency=latency,
+        seconds=seconds,
+        paced=paced,
+        events=events,
+    )
+
+
+@app.command()
 def export(
     run: RunOption,
     to: Annotated[

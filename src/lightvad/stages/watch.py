@@ -1,0 +1,109 @@
+"""Live video of anybody, watched by a trained detector."""
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from lightvad.deploy.live import REACH
+from lightvad.deploy.sources import Source
+from lightvad.deploy.watch import Stream, say_counts, watch
+from lightvad.errors import LightvadError
+from lightvad.progress import say
+from lightvad.project import Project
+from lightvad.stages.machine import Machine
+from lightvad.stages.videos import open_model
+from lightvad.video.decoding import video_info
+
+
+def run(
+    project: Project,
+    sources: Sequence[str],
+    machine: Machine,
+    *,
+    model: str,
+    engine: str | None,
+    threshold: float | None,
+    calibrate: float,
+    per_hour: float,
+    fps: float | None,
+    latency: float,
+    seconds: float | None,
+    paced: bool,
+    events: Path | None,
+) -> list[Stream]:
+    """Watch sources; an alarm is a line of JSON when it begins and one when it has ended.
+
+    Args:
+        project: where runs and named models lie.
+        sources: files, cameras (/dev/video0) and addresses (rtsp://...), each once.
+        machine: device and CPU threads.
+        model: see `stages.videos.open_model`.
+        engine: see `deploy.engines`.
+        threshold: of the smoothed scores; None: the model's own, or by `calibrate`.
+        calibrate: seconds of each stream that are normal, on which its threshold is chosen; 0: not.
+        per_hour: false alarms an hour for which it is chosen.
+        fps: of cameras and addresses; None: the model's. A file says its own.
+        latency: seconds of windows that may wait for the network; what is older is dropped.
+        seconds: end after so long; None: when all sources have ended.
+        paced: whether files are read at their own rate.
+        events: a file to append to; None: standard output.
+
+    Raises:
+        LightvadError: there is no such model, no threshold, a file is not there, or `events` cannot be written.
+    """
+    if len(set(sources)) < len(sources):
+        message = "watch: a source is named twice; name each once"
+        raise LightvadError(message)
+    rates = {name: video_info(Path(name)).fps for name in sources if _is_path(name)}
+    machine.apply()
+    detector = open_model(project, model, machine, engine=engine)
+    manifest = detector.manifest
+    if calibrate > 0:
+        threshold = None
+    elif threshold is None:
+        if manifest.threshold is None:
+            message = "watch: the model has no threshold; give --threshold, or --calibrate SECONDS of normal video"
+            raise LightvadError(message)
+        threshold = manifest.threshold.value
+    rate = fps or manifest.fps
+    watched = [
+        Source(
+            name,
+            rates.get(name, rate),
+            partial(detector.windows, rates.get(name, rate)),
+            room=max(1, round(latency * rates.get(name, rate))),
+            paced=paced,
+        )
+        for name in sources
+    ]
+    known_after = REACH * manifest.smoothing_seconds
+    say(
+        f"{manifest.title}: {detector.engine.name} in {detector.engine.precision}, {len(watched)} sources; a score is"
+        f" known {known_after:g} s after its frame (smoothing), and at most {latency:g} s more if the network is late"
+    )
+    try:
+        with _opened(events) as out:
+            streams = watch(
+                detector, watched, threshold=threshold, calibrate=calibrate, per_hour=per_hour, seconds=seconds,
+                tell=partial(_tell, out),
+            )  # fmt: skip
+    except OSError as error:
+        message = f"{events}: cannot be written ({error.strerror}); free disk space or give another file"
+        raise LightvadError(message) from error
+    say_counts(streams)
+    return streams
+
+
+def _is_path(name: str) -> bool:
+    return "://" not in name and not name.startswith("/dev/")
+
+
+def _opened(events: Path | None) -> TextIO:
+    # A copy of standard output, so that closing it leaves that open.
+    return open(sys.stdout.fileno(), "w", closefd=False) if events is None else events.open("a")
+
+
+def _tell(out: TextIO, line: str) -> None:
+    print(line, file=out, flush=True)

@@ -1,0 +1,152 @@
+"""Live streams: the same alarms as of files, and what goes wrong with one leaves the others alone."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lightvad.deploy.detectors import Detector, read_detector
+from lightvad.deploy.live import LiveSmoothing
+from lightvad.deploy.sources import Source
+from lightvad.deploy.videos import score_video
+from lightvad.deploy.watch import Stream
+from lightvad.errors import LightvadError
+from lightvad.project import Project
+from lightvad.stages import watch as stage
+from lightvad.stages.machine import Machine
+from lightvad.video.decoding import frames_in_order
+
+from .conftest import frames
+
+
+@pytest.fixture(scope="module")
+def detector(export: Path) -> Detector:
+    return read_detector(export, engine=None, device="cpu", threads=1)
+
+
+def run(export: Path, sources: list[Path | str], **options: object) -> list[Stream]:
+    given = {
+        "engine": None, "threshold": None, "calibrate": 0, "per_hour": 1, "fps": None, "latency": 60.0,
+        "seconds": 60.0, "paced": False, "events": None,
+    }  # fmt: skip
+    return stage.run(
+        Project(export.parent), [str(one) for one in sources], Machine("cpu", 1), model=str(export),
+        **(given | options),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def told(path: Path, source: Path, kind: str) -> list[dict[str, object]]:
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [one for one in lines if one["source"] == str(source) and one["alarm"] == kind]
+
+
+def test_two_streams_have_the_alarms_of_their_files(
+    detector: Detector, export: Path, write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 50, 70, 3), np.uint8)
+    one, two = write_video("one.mp4", [*frames(60), *noise[:20]]), write_video("two.mp4", [*noise, *frames(30)])
+    raw = [detector.smoothed(detector.scores(list(frames_in_order(video)), fps=25), 25) for video in (one, two)]
+    threshold = float(np.quantile(np.concatenate(raw), 0.6))
+    streams = run(export, [one, two], threshold=threshold, events=tmp_path / "events.jsonl")
+    assert [(stream.scored, stream.source.counts.dropped) for stream in streams] == [(80, 0), (70, 0)]
+    for video in (one, two):
+        score_video(detector, video, tmp_path / "out", threshold=threshold, batch=1, film=False)
+        lines = (tmp_path / f"out/{video.stem}.events.jsonl").read_text().splitlines()
+        expected = [json.loads(line) for line in lines]
+        found = told(tmp_path / "events.jsonl", video, "end")
+        assert len(expected) > 0
+        for key in ("first_frame", "last_frame", "peak_frame", "box"):
+            assert [one[key] for one in found] == [one[key] for one in expected], key
+        begun = told(tmp_path / "events.jsonl", video, "begin")
+        assert [one["first_frame"] for one in begun] == [one["first_frame"] for one in expected]
+
+
+def test_a_threshold_is_chosen_on_the_first_seconds(
+    export: Path, write_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (stream,) = run(export, [write_video("a.mp4", frames(100))], calibrate=2, events=tmp_path / "events.jsonl")
+    assert stream.threshold is not None
+    assert stream.threshold >= max(stream.calibration)
+    assert 50 <= len(stream.calibration) < 100
+    assert "2 s cannot tell 1 an hour" in capsys.readouterr().err
+
+
+def test_what_waits_too_long_is_dropped_and_counted(detector: Detector, write_video: Callable[..., Path]) -> None:
+    source = Source(str(write_video("a.mp4", frames(50))), 25, lambda: detector.windows(25), room=5, paced=False)
+    source.start()
+    while not source.ended:
+        time.sleep(0.01)
+    kept = []
+    while (waiting := source.take()) is not None:
+        kept.append(waiting)
+    assert (source.counts.frames, source.counts.dropped, len(kept)) == (50, 45, 5)
+    assert [one.dropped for one in kept] == [45, 0, 0, 0, 0]
+    assert source.finished
+
+
+def test_dropped_frames_keep_their_place_in_time(detector: Detector) -> None:
+    stream = Stream(Source("a", 25, lambda: detector.windows(25), room=1), LiveSmoothing(0.1), threshold=0.5)
+    found = stream.push(0.0, np.zeros((2, 2)), dropped=0) + stream.push(1.0, np.zeros((2, 2)), dropped=7)
+    found += stream.rest()
+    assert [(kind, event.first, event.last) for kind, event in found] == [("begin", 8, 8), ("end", 8, 8)]
+
+
+def test_a_stream_that_breaks_ends_alone(
+    export: Path, write_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, broken = write_video("whole.mp4", frames(60)), tmp_path / "broken.mkv"
+    content = write_video("b.mkv", np.random.default_rng(0).integers(0, 256, (60, 50, 70, 3), np.uint8)).read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    one, two = run(export, [whole, broken], threshold=9.0, events=tmp_path / "events.jsonl")
+    assert one.scored == 60
+    assert 10 < two.scored < 60
+    assert "whole.mp4: 60 frames, 60 scored, 0 dropped" in capsys.readouterr().err
+
+
+def test_an_address_that_does_not_answer_is_tried_again_while_others_go_on(
+    export: Path, write_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"threshold": 9.0, "events": tmp_path / "events.jsonl", "seconds": 6.0}
+    one, two = run(export, [write_video("a.mp4", frames(60)), "tcp://127.0.0.1:9"], **options)
+    assert one.scored == 60
+    assert two.scored == 0
+    assert two.source.counts.lost >= 2
+    err = capsys.readouterr().err
+    assert "tcp://127.0.0.1:9: is lost" in err
+    assert "opened again in 1 s" in err
+    assert "opened again in 2 s" in err
+
+
+def test_a_stream_that_comes_back_goes_on(
+    export: Path, write_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = write_video("a.ts", frames(40), codec="mpeg2video").read_bytes()
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for _ in range(2):
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(content)
+        server.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    (stream,) = run(export, [address], threshold=9.0, fps=25, seconds=6.0, events=tmp_path / "events.jsonl")
+    assert stream.source.counts.frames > 45
+    assert stream.source.counts.lost >= 1
+    assert f"{address}: has ended at frame" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [(["a.mp4", "a.mp4"], "a source is named twice"), (["none.mp4"], "none.mp4: cannot be opened")],
+)
+def test_what_cannot_be_watched_is_one_line(export: Path, sources: list[str], message: str) -> None:
+    with pytest.raises(LightvadError, match=message):
+        run(export, sources)
