@@ -212,8 +212,10 @@ def score(
 
     project, machine = _project(root, overrides), Machine(device, threads)
     if run is not None:
-        if videos or model or out:
-            message = "score: --run scores a run's own dataset; leave out videos, --model and --out, or leave out --run"
+        if videos or model or out or engine or threshold is not None or batch != 1 or not film:
+            message = (
+                "score: --run scores a run's own dataset; what is for videos (--model, --out, ...) does not go with it"
+            )
             raise LightvadError(message)
         from lightvad.stages import score as stage
 
@@ -249,15 +251,22 @@ def watch(
         float,
         typer.Option(min=0, help="Seconds of each stream that are normal: its threshold is chosen on them. 0: not."),
     ] = 0,
-    false_alarms: Annotated[float, typer.Option(help="An hour, for which --calibrate chooses the threshold.")] = 1.0,
+    false_alarms: Annotated[
+        float, typer.Option(min=1e-6, help="An hour, for which --calibrate chooses the threshold.")
+    ] = 1.0,
     fps: Annotated[
-        float | None, typer.Option(help="Frames a second of cameras and addresses; default: the model's.")
+        float | None,
+        typer.Option(min=0.1, max=240, help="Frames a second of cameras and addresses; default: the model's."),
     ] = None,
     latency: Annotated[
         float, typer.Option(min=0.01, help="Seconds that a frame may wait for the network; older ones are dropped.")
     ] = 1.0,
-    seconds: Annotated[float | None, typer.Option(help="End after so long; default: when all have ended.")] = None,
-    paced: Annotated[bool, typer.Option(help="Read files at their own rate, or as fast as they can be.")] = True,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="End after so long; default: when all have ended.")
+    ] = None,
+    paced: Annotated[
+        bool, typer.Option(help="Read files at their own rate; or as fast as they are scored, nothing dropped.")
+    ] = True,
     events: Annotated[
         Path | None, typer.Option(help="File to which alarms are appended; default: standard output.")
     ] = None,
@@ -301,7 +310,7 @@ def export(
         typer.Option(help="Default: int8 for openvino, else 32-true.", show_default=False),
     ] = None,
     false_alarms: Annotated[
-        float, typer.Option(help="An hour, for which the threshold is chosen on held-out normal clips.")
+        float, typer.Option(min=1e-6, help="An hour, for which the threshold is chosen on held-out normal clips.")
     ] = 1.0,
     out: Annotated[Path | None, typer.Option(help="Default: RUN/exports/FORM-PRECISION.lightvad.")] = None,
     device: DeviceOption = "auto",

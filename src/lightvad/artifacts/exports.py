@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lightvad.artifacts.arrays import DAMAGE, Resolution
 from lightvad.artifacts.atomic import atomic_path
@@ -19,6 +19,15 @@ from lightvad.errors import LightvadError
 
 SUFFIX = ".lightvad"
 MANIFEST = "manifest.json"
+WEIGHTS, ONNX, GRAPH, CONSTANTS = "model.safetensors", "network.onnx", "network.xml", "network.bin"
+FILES = {"torch": (WEIGHTS,), "onnx": (ONNX,), "openvino": (GRAPH, CONSTANTS)}
+"""The network's files in each form."""
+PRECISIONS = {
+    "torch": ("32-true", "bf16-mixed", "16-mixed"),
+    "onnx": ("32-true",),
+    "openvino": ("32-true", "bf16-mixed", "int8"),
+}
+"""Precisions that each form can be run in."""
 REMEDY = "get the file again, or make it again with `lightvad export`"
 
 
@@ -101,6 +110,16 @@ class Manifest(_Part):
     versions: dict[str, str]
     files: dict[str, str]
 
+    @model_validator(mode="after")
+    def _form_runs_so(self) -> "Manifest":
+        if self.precision not in PRECISIONS[self.form]:
+            message = f"{self.form} has {', '.join(PRECISIONS[self.form])}, not {self.precision}"
+            raise ValueError(message)
+        if self.files and set(self.files) != set(FILES[self.form]):
+            message = f"{self.form} has {', '.join(FILES[self.form])}, not {', '.join(self.files)}"
+            raise ValueError(message)
+        return self
+
     @property
     def title(self) -> str:
         """What it is, in a few words."""
@@ -125,7 +144,14 @@ def read_export(path: Path) -> tuple[Manifest, dict[str, bytes]]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            content = {name: archive.read(name) for name in archive.namelist()}
+            parts = archive.infolist()
+            if any(one.compress_type != zipfile.ZIP_STORED for one in parts):
+                message = f"{path}: its parts are compressed, those of an export are not; {REMEDY}"
+                raise LightvadError(message)
+            if sum(one.file_size for one in parts) > path.stat().st_size:
+                message = f"{path}: its parts are larger than itself; {REMEDY}"
+                raise LightvadError(message)
+            content = {one.filename: archive.read(one) for one in parts}
     except DAMAGE as error:
         message = f"{path}: missing, damaged or no export ({error}); {REMEDY}"
         raise LightvadError(message) from error

@@ -11,6 +11,10 @@ from lightvad.errors import LightvadError
 
 JOINED_SECONDS = 1.0
 """Alarms with no more than this between them are one event."""
+LARGEST_MAP = 64
+"""Side of the largest map that is kept of a frame; finer ones are kept as maxima of so many cells."""
+MARGIN = 1e-3
+"""A threshold above every score lies so many standard deviations above the highest: engines differ in last digits."""
 CANDIDATES = 2000
 """Thresholds that are tried, evenly spread over the ranks of the scores."""
 
@@ -87,7 +91,7 @@ def threshold_for(smoothed: Sequence[np.ndarray], *, clips: Sequence[str], fps: 
         raise LightvadError(message)
     everything = np.sort(np.concatenate(smoothed))[::-1]
     hours = len(everything) / fps / 3600
-    value = float(np.nextafter(everything[0], np.inf))
+    value = float(max(np.nextafter(everything[0], np.inf), everything[0] + MARGIN * everything.std()))
     measured = 0
     for candidate in everything[np.unique(np.linspace(0, len(everything) - 1, CANDIDATES).round().astype(int))]:
         count = sum(len(events(scores, threshold=candidate, fps=fps)) for scores in smoothed)
@@ -97,6 +101,14 @@ def threshold_for(smoothed: Sequence[np.ndarray], *, clips: Sequence[str], fps: 
     return Threshold(
         value=value, wanted_per_hour=per_hour, measured_per_hour=measured / hours, hours=hours, clips=tuple(clips)
     )
+
+
+def kept_map(anomaly_map: np.ndarray) -> np.ndarray:
+    """A map float32 (h, w) as float16, sides at most `LARGEST_MAP`: a cell is the maximum of those it stands for."""
+    step = -(-max(anomaly_map.shape) // LARGEST_MAP)
+    if step > 1:
+        anomaly_map = cv2.dilate(anomaly_map, np.ones((step, step), np.uint8), anchor=(0, 0))[::step, ::step]
+    return anomaly_map.astype(np.float16)
 
 
 def box_of(anomaly_map: np.ndarray, frame_size: tuple[int, int]) -> tuple[int, int, int, int]:

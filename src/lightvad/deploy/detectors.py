@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lightvad.artifacts.exports import Manifest, read_export
+from lightvad.artifacts.exports import WEIGHTS, Manifest, read_export
 from lightvad.deploy.engines import Engine, Scored, open_engine
-from lightvad.deploy.programs import WEIGHTS, Program
+from lightvad.deploy.programs import Program
 from lightvad.deploy.streams import Windows, offsets_at
 from lightvad.methods.protocol import part_of
 from lightvad.prefetch import read_ahead
+from lightvad.project import parsed
 from lightvad.smoothing import smooth_plain
 
 
@@ -78,15 +79,16 @@ def read_detector(path: Path, *, engine: str | None, device: str, threads: int) 
         LightvadError: the file is no export, is damaged, or the engine does not run it.
     """
     manifest, files = read_export(path)
-    program = program_of(manifest, files)
+    program = program_of(manifest, files, path)
     return Detector(manifest, open_engine(program, engine=engine, device=device, threads=threads))
 
 
-def program_of(manifest: Manifest, files: dict[str, bytes]) -> Program:
+def program_of(manifest: Manifest, files: dict[str, bytes], where: Path) -> Program:
     """The program that an export holds; a network of the form `torch` is made by its method from the weights."""
     if manifest.form != "torch":
         return Program(manifest.form, manifest.precision, files)
-    settings = part_of(manifest.method, "settings").Settings.model_validate(manifest.settings)
+    model = part_of(manifest.method, "settings").Settings
+    settings = parsed(model, manifest.settings, f"{where}: settings of {manifest.method}")
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder, WEIGHTS)
         weights.write_bytes(files[WEIGHTS])

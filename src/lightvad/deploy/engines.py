@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from lightvad.artifacts.exports import CONSTANTS, GRAPH, ONNX
 from lightvad.compute import device_of
-from lightvad.deploy.programs import CONSTANTS, GRAPH, ONNX, Program
+from lightvad.deploy.programs import Program
 from lightvad.errors import LightvadError
 
 ENGINES = ("eager", "compiled", "onnxruntime", "openvino")

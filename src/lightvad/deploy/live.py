@@ -23,6 +23,7 @@ class LiveSmoothing:
     """
 
     def __init__(self, sigma: float) -> None:
+        self.sigma = sigma
         self.delay = int(REACH * sigma + 0.5)
         places = np.arange(-self.delay, self.delay + 1)
         weights = np.exp(-0.5 * (places / sigma) ** 2)
@@ -77,7 +78,7 @@ class LiveAlarms:
         if self._open is not None and frame - self._open.last - 1 > round(JOINED_SECONDS * self.fps):
             ended = self.rest()
         if smoothed >= self.threshold:
-            box = box_of(anomaly_map, self.frame_size)
+            box = box_of(anomaly_map.astype(np.float32), self.frame_size)
             if self._open is None:
                 begun = self._open = Event(frame, frame, frame, smoothed, box)
             elif smoothed > self._open.score:

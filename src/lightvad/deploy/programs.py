@@ -14,16 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-FORMS = ("torch", "onnx", "openvino")
-PRECISIONS = {
-    "torch": ("32-true", "bf16-mixed", "16-mixed"),
-    "onnx": ("32-true",),
-    "openvino": ("32-true", "bf16-mixed", "int8"),
-}
-"""Precisions that each form can be run in."""
+from lightvad.artifacts.exports import CONSTANTS, GRAPH, ONNX
+
 IN_FLOAT = ("Add", "Subtract", "Multiply", "Divide", "Power", "Sqrt", "ReduceMean")
 """OpenVINO's operations that int8 leaves alone."""
-WEIGHTS, ONNX, GRAPH, CONSTANTS = "model.safetensors", "network.onnx", "network.xml", "network.bin"
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Sources of live video: files, cameras, addresses; each is read by a thread of its own."""
 
+import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import av
 import numpy as np
@@ -16,23 +16,26 @@ from lightvad.progress import say
 
 OPEN_SECONDS, READ_SECONDS = 10.0, 10.0
 """A source that does not answer, or sends no frame, for so long is taken as lost."""
+DEVICES = "/dev/video"
+"""Names of cameras begin like this."""
+ENDED = "has ended"
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
 """Seconds before a lost source is opened again: doubled every time up to the longest."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A window that waits for the network, and the number of windows of its stream that were dropped before it.
+    """A window that waits for the network, or (None) the end of what was read without a break.
 
     Attributes:
         window: uint8 (h, w, 3F).
-        dropped: windows dropped since the one before.
-        read: when its last frame was read, on the clock of `time.monotonic`.
+        dropped: windows of the stream that were dropped since the one before.
+        due: when its last frame was due, on the clock of `time.monotonic`.
     """
 
-    window: torch.Tensor
+    window: torch.Tensor | None
     dropped: int
-    read: float
+    due: float
 
 
 @dataclass
@@ -44,114 +47,171 @@ class Counts:
     lost: int = 0
 
 
-@dataclass
 class Source:
     """One source and its reader.
 
-    A file is read at its own rate, as a camera would send it. What ends, stalls, or sends what is no video is opened
-    again, but for a file that was read to its end.
+    A file is read at its own rate, as a camera would send it, or as fast as it is scored. What ends, stalls, or sends
+    what is no video is opened again, but not a file.
 
     Args:
         name: a path, a device (/dev/video0) or an address (rtsp://...).
         fps: frames a second that are scored; a file's own rate must be it.
         make_windows: gives the ring of a new stream.
-        room: windows that may wait; when one more comes, the oldest is dropped and counted.
-        paced: whether a file is read at its own rate; else as fast as it can be.
+        latency: seconds that a window may wait; older ones are dropped and counted.
+        paced: whether a file is read at its own rate; else nothing of it is dropped.
+
+    Attributes:
+        counts: of its frames so far.
+        frame_size: (height, width) of the last frame in pixels; None: there was none.
+        ended: whether nothing more will be read.
+        failure: what ended the reader though it is no fault of the source; for the main thread to raise.
     """
 
-    name: str
-    fps: float
-    make_windows: Callable[[], Windows]
-    room: int
-    paced: bool = True
-    counts: Counts = field(default_factory=Counts)
-    frame_size: tuple[int, int] | None = None
-    ended: bool = False
-    _queue: deque[Waiting] = field(default_factory=deque)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    def __init__(
+        self, name: str, fps: float, make_windows: Callable[[], Windows], *, latency: float, paced: bool = True
+    ) -> None:
+        self.name = name
+        self.fps = fps
+        self.is_file = is_file(name)
+        self.counts = Counts()
+        self.frame_size: tuple[int, int] | None = None
+        self.ended = False
+        self.failure: Exception | None = None
+        self._make_windows = make_windows
+        self._latency = latency
+        self._waits = self.is_file and not paced
+        self._room = max(1, round(latency * fps))
+        self._queue: deque[Waiting] = deque()
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name=name, daemon=True)
 
     def start(self) -> None:
         """Begin to read."""
-        self._thread = threading.Thread(target=self._read, name=self.name, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the reading; returns when the thread has ended, or after two seconds without it."""
+        """Ask the reader to end."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(2)
+        with self._changed:
+            self._changed.notify_all()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the reader, at most so long; what still waits then is dropped and counted."""
+        self._thread.join(seconds)
+        with self._changed:
+            self.counts.dropped += sum(one.window is not None for one in self._queue)
+            self._queue.clear()
 
     def take(self) -> Waiting | None:
-        """The window that has waited longest, or None."""
-        with self._lock:
-            return self._queue.popleft() if self._queue else None
-
-    @property
-    def is_file(self) -> bool:
-        """Whether it has an end."""
-        return Path(self.name).is_file()
+        """What has waited longest and is not too old, or None."""
+        with self._changed:
+            missing = 0
+            while self._queue:
+                one = self._queue.popleft()
+                self._changed.notify_all()
+                late = time.monotonic() - one.due > self._latency
+                if one.window is None or self._waits or not late or not self._queue:
+                    return replace(one, dropped=one.dropped + missing)
+                self.counts.dropped += 1
+                missing += 1 + one.dropped
+            return None
 
     @property
     def finished(self) -> bool:
-        """Whether it has ended and every window was taken."""
-        with self._lock:
+        """Whether it has ended and everything was taken."""
+        with self._changed:
             return self.ended and not self._queue
 
     def _read(self) -> None:
         wait = FIRST_WAIT / 2
-        while not self._stop.is_set():
-            before = self.counts.frames
-            try:
-                self._stream()
-                reason = "has ended"
-            except (OSError, IndexError, av.FFmpegError) as error:
-                reason = f"is lost ({error})"
-            if self._stop.is_set() or (reason == "has ended" and self.is_file):
-                break
-            if self.is_file:
-                say(f"{self.name}: {reason} at frame {self.counts.frames}; the other sources go on")
-                break
-            wait = FIRST_WAIT if self.counts.frames > before else min(2 * wait, LONGEST_WAIT)
-            self.counts.lost += 1
-            say(f"{self.name}: {reason} at frame {self.counts.frames}; opened again in {wait:g} s")
-            self._stop.wait(wait)
-        self.ended = True
+        try:
+            while not self._stop.is_set():
+                before = self.counts.frames
+                reason = self._segment()
+                if self._stop.is_set():
+                    return
+                if self.is_file:
+                    if reason != ENDED:
+                        say(f"{shown(self.name)}: {reason} at frame {self.counts.frames}; the other sources go on")
+                    return
+                wait = FIRST_WAIT if self.counts.frames > before else min(2 * wait, LONGEST_WAIT)
+                self.counts.lost += 1
+                say(f"{shown(self.name)}: {reason} at frame {self.counts.frames}; opened again in {wait:g} s")
+                self._stop.wait(wait)
+        except Exception as error:
+            self.failure = error
+        finally:
+            self.ended = True
 
-    def _stream(self) -> None:
-        windows = self.make_windows()
+    def _segment(self) -> str:
+        """Read until the source ends or breaks; returns why it did."""
+        windows = self._make_windows()
+        try:
+            self._stream(windows)
+            reason = ENDED
+        except (OSError, IndexError, ValueError, av.FFmpegError) as error:
+            reason = f"is lost ({error})"
+        now = time.monotonic()
+        for window in windows.rest():
+            self._offer(window, now)
+        with self._changed:
+            self._queue.append(Waiting(None, 0, now))
+        return reason
+
+    def _stream(self, windows: Windows) -> None:
         begun = time.monotonic()
         for t, frame in enumerate(self._frames()):
+            due = time.monotonic()
+            if self.is_file and not self._waits:
+                due = begun + t / self.fps
+                self._stop.wait(max(0.0, due - time.monotonic()))
             if self._stop.is_set():
                 return
-            if self.paced and self.is_file:
-                self._stop.wait(max(0.0, begun + t / self.fps - time.monotonic()))
-            if self.frame_size not in (None, frame.shape[:2]):
-                height, width = frame.shape[:2]
-                say(
-                    f"{self.name}: frame {self.counts.frames} has another size ({height}x{width}); it is scored resized"
-                )
-            self.frame_size = (frame.shape[0], frame.shape[1])
+            size = (frame.shape[0], frame.shape[1])
+            if self.frame_size not in (None, size):
+                say(f"{shown(self.name)}: frame {self.counts.frames} has another size ({size[0]}x{size[1]}); resized")
+            self.frame_size = size
             self.counts.frames += 1
-            self._offer(windows.push(frame))
-        self._offer(windows.rest())
+            for window in windows.push(frame):
+                self._offer(window, due)
 
     def _frames(self) -> Iterator[np.ndarray]:
         options = {"rtsp_transport": "tcp"} if self.name.startswith("rtsp") else {}
-        kind = "v4l2" if self.name.startswith("/dev/video") else None
-        with av.open(self.name, format=kind, options=options, timeout=(OPEN_SECONDS, READ_SECONDS)) as container:
+        if self.is_file:
+            options = {"protocol_whitelist": "file"}
+        kind = "v4l2" if self.name.startswith(DEVICES) else None
+        opened = av.open(
+            self.name, format=kind, options=options, timeout=(OPEN_SECONDS, READ_SECONDS), metadata_errors="replace"
+        )
+        with opened as container:
             for frame in container.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
 
-    def _offer(self, ready: list[torch.Tensor]) -> None:
-        for window in ready:
-            with self._lock:
-                missing = 0
-                while len(self._queue) >= self.room:
-                    missing += 1 + self._queue.popleft().dropped
-                    self.counts.dropped += 1
-                if missing and self._queue:
-                    self._queue[0] = replace(self._queue[0], dropped=self._queue[0].dropped + missing)
+    def _offer(self, window: torch.Tensor, due: float) -> None:
+        with self._changed:
+            while self._waits and len(self._queue) >= self._room and not self._stop.is_set():
+                self._changed.wait(0.5)
+            kept = [k for k, one in enumerate(self._queue) if one.window is not None]
+            if len(kept) >= self._room and not self._waits:
+                oldest = self._queue[kept[0]]
+                missing = 1 + oldest.dropped
+                self.counts.dropped += 1
+                del self._queue[kept[0]]
+                if kept[0] < len(self._queue):
+                    following = self._queue[kept[0]]
+                    self._queue[kept[0]] = replace(following, dropped=following.dropped + missing)
                     missing = 0
-                self._queue.append(Waiting(window, missing, time.monotonic()))
+            else:
+                missing = 0
+            self._queue.append(Waiting(window, missing, due))
+
+
+def is_file(name: str) -> bool:
+    """Whether a source is a file, which has an end; else it is a camera or an address."""
+    return "://" not in name and not name.startswith(DEVICES)
+
+
+def shown(name: str) -> str:
+    """The name of a source without the password in its address."""
+    return re.sub(r"//[^/@]*@", "//...@", name)

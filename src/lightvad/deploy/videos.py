@@ -5,22 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from lightvad.artifacts.atomic import atomic_path, write_text
 from lightvad.artifacts.scratch import scratch_folder
 from lightvad.artifacts.tables import UNKNOWN, VIDEO_SCORES, write_table
-from lightvad.deploy.alarms import Event, box_of, events
+from lightvad.deploy.alarms import Event, box_of, events, kept_map
 from lightvad.deploy.detectors import Detector
 from lightvad.deploy.film import draw_timeline, write_film
 from lightvad.errors import LightvadError
 from lightvad.progress import say, track
 from lightvad.video.decoding import VideoInfo, frames_in_order, video_info
-
-LARGEST_MAP = 64
-"""Side of the largest map that is kept of a frame; finer ones are kept as maxima of so many cells."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +67,12 @@ def score_video(
             name.with_name(f"{name.name}.timeline.png"), title=path.name, fps=info.fps, raw=scores.raw,
             smoothed=scores.smoothed, threshold=threshold, events=scores.events,
         )  # fmt: skip
+        annotated = name.with_name(f"{name.name}.annotated.mp4")
+        annotated.unlink(missing_ok=True)  # of an earlier call
         if film:
             frames = track(frames_in_order(path), total=len(scores.raw), what=f"{path.name} film", unit="frames")
             write_film(
-                name.with_name(f"{name.name}.annotated.mp4"), frames, fps=info.fps, smoothed=scores.smoothed,
+                annotated, frames, fps=info.fps, smoothed=scores.smoothed,
                 maps=scores.maps, threshold=threshold, events=scores.events,
             )  # fmt: skip
     return scores.events
@@ -90,7 +88,7 @@ def _scores(
         with scratch.open("wb") as file:
             for scores, maps in detector.scored(frames, fps=info.fps, batch=batch):
                 raw.append(scores.numpy())
-                finest = [_kept(one) for one in max(maps, key=lambda one: one.shape[-1] * one.shape[-2]).numpy()]
+                finest = [kept_map(one) for one in max(maps, key=lambda one: one.shape[-1] * one.shape[-2]).numpy()]
                 shape = finest[0].shape
                 file.writelines(one.tobytes() for one in finest)
     except OSError as error:
@@ -112,14 +110,6 @@ def _scores(
         replace(event, box=box_of(kept[event.peak].astype(np.float32), (info.height, info.width))) for event in found
     ]
     return Scores(together, smoothed, placed, kept)
-
-
-def _kept(anomaly_map: np.ndarray) -> np.ndarray:
-    """A map float32 (h, w) as float16, sides at most `LARGEST_MAP`: a cell is the maximum of those it stands for."""
-    step = -(-max(anomaly_map.shape) // LARGEST_MAP)
-    if step > 1:
-        anomaly_map = cv2.dilate(anomaly_map, np.ones((step, step), np.uint8), anchor=(0, 0))[::step, ::step]
-    return anomaly_map.astype(np.float16)
 
 
 def _write_scores(name: Path, info: VideoInfo, scores: Scores, threshold: float | None) -> None:

@@ -1,6 +1,7 @@
 """Many live streams on one network: bounded latency, every dropped frame counted, alarms as they come."""
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -9,15 +10,17 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from lightvad.deploy.alarms import Event, threshold_for
+from lightvad.deploy.alarms import Event, kept_map, threshold_for
 from lightvad.deploy.detectors import Detector
 from lightvad.deploy.live import LiveAlarms, LiveSmoothing
-from lightvad.deploy.sources import Source, Waiting
+from lightvad.deploy.sources import Source, Waiting, shown
+from lightvad.errors import LightvadError
 from lightvad.progress import say
 
 BATCHES = (8, 4, 2, 1)
 """Windows in one pass: so many if so many wait. Few sizes, since some engines compile each anew."""
 IDLE_SECONDS = 0.002
+STOP_SECONDS = 2.0
 TOLD_EVERY = 60.0
 """Seconds between two lines on how the streams are."""
 
@@ -34,6 +37,10 @@ class Stream:
         smoothing: of its scores.
         threshold: None: still being chosen, or none.
         calibration: smoothed scores of the time in which everything is taken as normal.
+        alarms: of what is being read without a break; None: none of its smoothed scores is known yet.
+        scored: frames that the network has seen.
+        frames: frames whose smoothed score is known.
+        latency: seconds from when the last scored frame was due to its score.
     """
 
     source: Source
@@ -42,6 +49,7 @@ class Stream:
     calibration: list[float] = field(default_factory=list)
     alarms: LiveAlarms | None = None
     scored: int = 0
+    frames: int = 0
     latency: float = 0.0
     _last: float | None = None
     _maps: deque[np.ndarray] = field(default_factory=deque)
@@ -52,30 +60,36 @@ class Stream:
         Returns:
             What has become known: `begin` and `end` of alarms.
         """
-        found = []
-        last = score if self._last is None else self._last
-        for one in [last] * dropped + [score]:
-            self._maps.append(anomaly_map)
-            for smoothed in self.smoothing.push(one):
-                found += self._known(smoothed)
+        found = self._repeated(dropped, score if self._last is None else self._last, anomaly_map)
+        found += self._repeated(1, score, anomaly_map)
         self._last = score
         self.scored += 1
         return found
 
     def rest(self) -> list[tuple[str, Event]]:
-        """What the end of the stream makes known."""
+        """What the end of what was read without a break makes known; what comes next is smoothed by itself."""
         found = [event for smoothed in self.smoothing.rest() for event in self._known(smoothed)]
         ended = self.alarms.rest() if self.alarms is not None else None
+        self.smoothing, self.alarms, self._last = LiveSmoothing(self.smoothing.sigma), None, None
         return [*found, *([("end", ended)] if ended is not None else [])]
+
+    def _repeated(self, times: int, score: float, anomaly_map: np.ndarray) -> list[tuple[str, Event]]:
+        found = []
+        for _ in range(times):
+            self._maps.append(anomaly_map)
+            for smoothed in self.smoothing.push(score):
+                found += self._known(smoothed)
+        return found
 
     def _known(self, smoothed: float) -> list[tuple[str, Event]]:
         anomaly_map = self._maps.popleft()
+        frame, self.frames = self.frames, self.frames + 1
         if self.threshold is None:
             self.calibration.append(smoothed)
             return []
         if self.alarms is None:
             size = self.source.frame_size or (anomaly_map.shape[0], anomaly_map.shape[1])
-            self.alarms = LiveAlarms(self.threshold, self.source.fps, size, first=len(self.calibration))
+            self.alarms = LiveAlarms(self.threshold, self.source.fps, size, first=frame)
         begun, ended = self.alarms.push(smoothed, anomaly_map)
         return [(kind, event) for kind, event in (("end", ended), ("begin", begun)) if event is not None]
 
@@ -107,6 +121,7 @@ def watch(
     streams = [
         Stream(source, LiveSmoothing(detector.manifest.smoothing_seconds * source.fps), threshold) for source in sources
     ]
+    _warm_up(detector, len(sources))
     for source in sources:
         source.start()
     begun = told = time.monotonic()
@@ -119,15 +134,19 @@ def watch(
                 _calibrate(stream, calibrate, per_hour)
             for stream in [one for one in open_streams if one.source.finished]:
                 open_streams.remove(stream)
-                _tell(stream, stream.rest(), tell)
+                _close(stream, calibrate, tell)
             if time.monotonic() - told > TOLD_EVERY:
                 told = time.monotonic()
                 say_counts(streams)
+    except KeyboardInterrupt:
+        say("watch: ends")
     finally:
         for source in sources:
             source.stop()
+        for source in sources:
+            source.join(STOP_SECONDS)
     for stream in open_streams:
-        _tell(stream, stream.rest(), tell)
+        _close(stream, calibrate, tell)
     return streams
 
 
@@ -136,39 +155,81 @@ def say_counts(streams: Sequence[Stream]) -> None:
     for stream in streams:
         counts = stream.source.counts
         say(
-            f"{stream.source.name}: {counts.frames} frames, {stream.scored} scored, {counts.dropped} dropped, lost"
-            f" {counts.lost} times, {1000 * stream.latency:.0f} ms from frame to score"
+            f"{shown(stream.source.name)}: {counts.frames} frames, {stream.scored} scored, {counts.dropped} dropped,"
+            f" lost {counts.lost} times, {1000 * stream.latency:.0f} ms from frame to score"
         )
 
 
 def _score_waiting(detector: Detector, streams: list[Stream], tell: Tell) -> bool:
     """Score one batch of what waits, in turn over the streams; whether there was anything."""
-    taken: list[tuple[Stream, Waiting]] = []
+    taken: list[tuple[Stream, torch.Tensor, Waiting]] = []
+    ends = False
     for stream in list(streams):
         if len(taken) == BATCHES[0]:
             break
         waiting = stream.source.take()
-        if waiting is not None:
-            taken.append((stream, waiting))
-            streams.remove(stream)
-            streams.append(stream)
-    while taken:
-        size = next(one for one in BATCHES if one <= len(taken))
+        if waiting is None:
+            continue
+        if waiting.window is None:
+            ends = True
+            _tell(stream, stream.rest(), tell)
+            continue
+        taken.append((stream, waiting.window, waiting))
+        streams.remove(stream)
+        streams.append(stream)
+    count = len(taken)
+    for size in _sizes(count):
         batch, taken = taken[:size], taken[size:]
-        scores, maps = detector.engine.run(torch.stack([waiting.window for _, waiting in batch]))
+        scores, maps = detector.engine.run(torch.stack([window for _, window, _ in batch]))
         finest = max(maps, key=lambda one: one.shape[-1] * one.shape[-2])
         now = time.monotonic()
-        for (stream, waiting), score, anomaly_map in zip(batch, scores.tolist(), finest.numpy(), strict=True):
-            stream.latency = now - waiting.read
-            _tell(stream, stream.push(score, anomaly_map.astype(np.float16), dropped=waiting.dropped), tell)
-        if not taken:
-            return True
-    return False
+        for (stream, _, waiting), score, anomaly_map in zip(batch, scores.tolist(), finest.numpy(), strict=True):
+            if not math.isfinite(score):
+                message = (
+                    f"{shown(stream.source.name)}: frame {stream.frames}: score is NaN or infinite; export the model"
+                    " again in another precision"
+                )
+                raise LightvadError(message)
+            stream.latency = now - waiting.due
+            _tell(stream, stream.push(score, kept_map(anomaly_map), dropped=waiting.dropped), tell)
+    return ends or count > 0
+
+
+def _sizes(count: int) -> list[int]:
+    """The batches in which so many windows are scored."""
+    sizes = []
+    while count:
+        sizes.append(next(one for one in BATCHES if one <= count))
+        count -= sizes[-1]
+    return sizes
+
+
+def _warm_up(detector: Detector, sources: int) -> None:
+    """Let the engine make itself ready for every batch that can come, before the first frame waits for it."""
+    height, width = detector.manifest.frame_size
+    channels = 3 * len(detector.manifest.offsets)
+    for size in BATCHES:
+        if size <= sources:
+            detector.engine.run(
+                torch.zeros((size, height, width, channels), dtype=torch.uint8, device=detector.engine.device)
+            )
+
+
+def _close(stream: Stream, calibrate: float, tell: Tell) -> None:
+    """What the end of a stream makes known."""
+    if stream.source.failure is not None:
+        raise stream.source.failure
+    _tell(stream, stream.rest(), tell)
+    if stream.threshold is None:
+        name, seconds = shown(stream.source.name), len(stream.calibration) / stream.source.fps
+        say(
+            f"{name}: ended after {seconds:.1f} s, before the {calibrate:g} s of --calibrate: nothing of it was watched"
+        )
 
 
 def _calibrate(stream: Stream, seconds: float, per_hour: float) -> None:
     if stream.threshold is None and len(stream.calibration) >= seconds * stream.source.fps > 0:
-        name, fps = stream.source.name, stream.source.fps
+        name, fps = shown(stream.source.name), stream.source.fps
         found = threshold_for([np.array(stream.calibration)], clips=[name], fps=fps, per_hour=per_hour)
         stream.threshold = found.value
         short = (
@@ -179,4 +240,4 @@ def _calibrate(stream: Stream, seconds: float, per_hour: float) -> None:
 
 def _tell(stream: Stream, found: Sequence[tuple[str, Event]], tell: Tell) -> None:
     for kind, event in found:
-        tell(json.dumps({"source": stream.source.name, "alarm": kind} | event.as_json(stream.source.fps)))
+        tell(json.dumps({"source": shown(stream.source.name), "alarm": kind} | event.as_json(stream.source.fps)))

@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from lightvad.artifacts.documents import write_json
+from lightvad.artifacts.exports import PRECISIONS, WEIGHTS
 from lightvad.artifacts.tables import UNKNOWN
+from lightvad.compute import device_of
 from lightvad.deploy.calibration import calibration_windows
 from lightvad.deploy.detectors import in_batches
 from lightvad.deploy.engines import FORM_OF, Engine, open_engine
-from lightvad.deploy.programs import PRECISIONS, WEIGHTS, Program, program_in
+from lightvad.deploy.programs import Program, program_in
 from lightvad.deploy.streams import Windows
 from lightvad.errors import LightvadError
 from lightvad.evaluation.complexity import complexity
@@ -28,7 +30,7 @@ from lightvad.project import Project
 from lightvad.resolution import settings_of
 from lightvad.stages.benchmark import CACHED_FRAMES, RESOLUTIONS
 from lightvad.stages.export import CALIBRATION_WINDOWS, check_exportable
-from lightvad.stages.jobs import held_out
+from lightvad.stages.jobs import held_out, needs_boxes
 from lightvad.stages.machine import Machine
 from lightvad.video.clips import ClipStore, read_labels
 from lightvad.video.windows import stacked
@@ -104,7 +106,12 @@ def run(
     Raises:
         LightvadError: an engine or precision is unknown or not for this device, or the run is not trained.
     """
-    chosen = [_chosen(one) for one in engines]
+    chosen = [_chosen(one) for one in dict.fromkeys(engines)]
+    if any(FORM_OF[name] != "torch" for name, _ in chosen) and device_of(machine.device).type == "cuda":
+        message = (
+            "--engines: onnxruntime and openvino run on the CPU here; give --device cpu, or PyTorch's engines alone"
+        )
+        raise LightvadError(message)
     machine.apply()
     footage, calibration = None, []
     if run is not None:
@@ -121,6 +128,9 @@ def run(
                 offsets=settings.offsets, frame_size=frame_size, count=CALIBRATION_WINDOWS,
             )  # fmt: skip
     else:
+        if needs_boxes(project, method):
+            message = f"--engines: {method} is an object method; engines run frame methods only"
+            raise LightvadError(message)
         model = part_of(method, "settings").Settings
         settings = project.method_settings(model, method=method, variant=variant, dataset=None, budget=budget)
         resolutions, weights = RESOLUTIONS, None
@@ -152,6 +162,9 @@ def run(
 
 def _chosen(engine: str) -> tuple[str, str]:
     name, _, precision = engine.partition("/")
+    if (name, precision) == ("eager", "32-true"):
+        message = "--engines eager/32-true: is the reference, which is always timed beside the others; leave it out"
+        raise LightvadError(message)
     if name not in FORM_OF or precision not in PRECISIONS[FORM_OF[name]]:
         known = ", ".join(f"{one}/{kind}" for one, form in FORM_OF.items() for kind in PRECISIONS[form])
         message = f"--engines {engine}: unknown; write some of {known}, joined by commas"

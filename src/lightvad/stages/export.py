@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from lightvad.artifacts.digests import sha256_of
-from lightvad.artifacts.exports import Manifest, Parity, Threshold, write_export
+from lightvad.artifacts.exports import PRECISIONS, SUFFIX, WEIGHTS, Manifest, Parity, Threshold, write_export
 from lightvad.config import Dataset
 from lightvad.deploy.alarms import threshold_for
 from lightvad.deploy.calibration import calibration_windows, spread_windows
 from lightvad.deploy.detectors import Detector
 from lightvad.deploy.engines import EagerEngine, open_engine, scores_of
-from lightvad.deploy.programs import PRECISIONS, WEIGHTS, Program, program_in
+from lightvad.deploy.programs import Program, program_in
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder
 from lightvad.methods.protocol import part_of
@@ -50,6 +50,9 @@ def run(
     Raises:
         LightvadError: the run is not trained, is of an object method, or the form has no such precision.
     """
+    if out is not None and out.suffix != SUFFIX:
+        message = f"--out {out}: an export's name ends in {SUFFIX}, by which `score` knows it; give it that ending"
+        raise LightvadError(message)
     detector, program = made(project, run, machine, to=to, precision=precision, per_hour=per_hour)
     manifest = detector.manifest
     path = out or project.root / run.folder / "exports" / f"{to}-{manifest.precision}.lightvad"
@@ -69,6 +72,9 @@ def made(
 ) -> tuple[Detector, Program]:
     """The detector of a run, its threshold chosen on the held-out training clips, and its program."""
     check_exportable(project, run)
+    if to != "torch" and machine.device == "cuda":
+        message = f"--to {to} --device cuda: {to} runs on the CPU here; leave out --device, or export --to torch"
+        raise LightvadError(message)
     machine.apply()
     precision = _precision(to, precision)
     dataset = project.dataset(run.dataset)

@@ -1,5 +1,6 @@
 """Videos of anybody, scored by a trained detector."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -54,6 +55,7 @@ def run(
     if twice:
         message = f"{twice[0]}: two videos of this name would be written to the same files; score them into two folders"
         raise LightvadError(message)
+    check_threshold(threshold)
     infos = [video_info(video) for video in videos]
     machine.apply()
     detector = open_model(project, model, machine, engine=engine)
@@ -75,6 +77,17 @@ def run(
         took = time.monotonic() - begun
         alarms = "" if threshold is None else f"{len(found)} alarm{'' if len(found) == 1 else 's'}, "
         say(f"{video}: {alarms}{took:.1f} s; {out / video.stem}.*")
+
+
+def check_threshold(threshold: float | None) -> None:
+    """Check that a threshold is a number.
+
+    Raises:
+        LightvadError: it is NaN or infinite.
+    """
+    if threshold is not None and not math.isfinite(threshold):
+        message = f"--threshold {threshold}: write a number"
+        raise LightvadError(message)
 
 
 def open_model(project: Project, model: str, machine: Machine, *, engine: str | None) -> Detector:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TextIO
 
 from lightvad.deploy.live import REACH
-from lightvad.deploy.sources import Source
+from lightvad.deploy.sources import Source, is_file
 from lightvad.deploy.watch import Stream, say_counts, watch
 from lightvad.errors import LightvadError
 from lightvad.progress import say
 from lightvad.project import Project
 from lightvad.stages.machine import Machine
-from lightvad.stages.videos import open_model
+from lightvad.stages.videos import check_threshold, open_model
 from lightvad.video.decoding import video_info
 
 
@@ -56,13 +56,15 @@ def run(
     if len(set(sources)) < len(sources):
         message = "watch: a source is named twice; name each once"
         raise LightvadError(message)
-    rates = {name: video_info(Path(name)).fps for name in sources if _is_path(name)}
+    if calibrate > 0 and threshold is not None:
+        message = "watch: --calibrate chooses a threshold and --threshold gives one; leave out one of them"
+        raise LightvadError(message)
+    check_threshold(threshold)
+    rates = {name: video_info(Path(name)).fps for name in sources if is_file(name)}
     machine.apply()
     detector = open_model(project, model, machine, engine=engine)
     manifest = detector.manifest
-    if calibrate > 0:
-        threshold = None
-    elif threshold is None:
+    if calibrate == 0 and threshold is None:
         if manifest.threshold is None:
             message = "watch: the model has no threshold; give --threshold, or --calibrate SECONDS of normal video"
             raise LightvadError(message)
@@ -73,7 +75,7 @@ def run(
             name,
             rates.get(name, rate),
             partial(detector.windows, rates.get(name, rate)),
-            room=max(1, round(latency * rates.get(name, rate))),
+            latency=latency,
             paced=paced,
         )
         for name in sources
@@ -90,14 +92,12 @@ def run(
                 tell=partial(_tell, out),
             )  # fmt: skip
     except OSError as error:
-        message = f"{events}: cannot be written ({error.strerror}); free disk space or give another file"
+        message = (
+            f"{events or 'standard output'}: cannot be written ({error.strerror}); free disk space or give another file"
+        )
         raise LightvadError(message) from error
     say_counts(streams)
     return streams
-
-
-def _is_path(name: str) -> bool:
-    return "://" not in name and not name.startswith("/dev/")
 
 
 def _opened(events: Path | None) -> TextIO:

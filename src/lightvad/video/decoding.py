@@ -79,6 +79,10 @@ def _time_of(frame: av.VideoFrame) -> int:
     return -1 if frame.pts is None else frame.pts
 
 
+HIGHEST_RATE = 240.0
+"""Frames a second; headers that say more count something else."""
+
+
 @dataclass(frozen=True)
 class VideoInfo:
     """What a video says of itself: size in pixels, frames a second, and about how many frames it has (0: unknown)."""
@@ -96,7 +100,7 @@ def video_info(path: Path) -> VideoInfo:
         LightvadError: the file is missing, holds no video, or does not say its frame rate.
     """
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+        with av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace") as container:
             stream = container.streams.video[0]
             rate = float(stream.average_rate or stream.base_rate or 0)
             seconds = float(container.duration or 0) / av.time_base
@@ -104,8 +108,11 @@ def video_info(path: Path) -> VideoInfo:
     except (OSError, IndexError, av.FFmpegError) as error:
         message = f"{path}: cannot be opened ({error}); the file is missing or not a video: give another"
         raise LightvadError(message) from error
-    if found.fps <= 0:
-        message = f"{path}: does not say its frame rate; remux it (`ffmpeg -r RATE -i IN -c copy OUT.mp4`)"
+    if not 0 < found.fps <= HIGHEST_RATE:
+        message = (
+            f"{path}: says that it has {found.fps:g} frames a second, which cannot be; remux it"
+            " (`ffmpeg -r RATE -i IN -c copy OUT.mp4`)"
+        )
         raise LightvadError(message)
     return found
 
@@ -118,7 +125,7 @@ def frames_in_order(path: Path) -> Iterator[np.ndarray]:
     """
     count, size = 0, None
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+        with av.open(str(path), options={"protocol_whitelist": "file"}, metadata_errors="replace") as container:
             container.streams.video[0].thread_type = "AUTO"
             for frame in container.decode(video=0):
                 if size not in (None, (frame.height, frame.width)):

@@ -72,6 +72,26 @@ def test_a_damaged_export_is_one_line(
     assert "lightvad export" in str(raised.value)
 
 
+def test_a_compressed_export_is_refused_unread(tmp_path: Path, manifest: Manifest) -> None:
+    path = tmp_path / "a.lightvad"
+    write_export(path, manifest, FILES)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb", bytes(10_000_000))
+    with pytest.raises(LightvadError, match="its parts are compressed"):
+        read_export(path)
+
+
+@pytest.mark.parametrize("change", [{"form": "onnx"}, {"form": "torch"}, {"precision": "16-mixed"}])
+def test_what_does_not_fit_its_form_is_refused(tmp_path: Path, manifest: Manifest, change: dict[str, str]) -> None:
+    path = tmp_path / "a.lightvad"
+    write_export(path, manifest, FILES)
+    with zipfile.ZipFile(path) as archive:
+        told = json.loads(archive.read(MANIFEST))
+    changed(path, manifest_json=json.dumps(told | change).encode())
+    with pytest.raises(LightvadError, match="no export that this version of lightvad reads"):
+        read_export(path)
+
+
 def test_a_later_format_is_refused(tmp_path: Path, manifest: Manifest) -> None:
     path = tmp_path / "a.lightvad"
     write_export(path, manifest, FILES)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lightvad.artifacts.exports import Manifest, Threshold, write_export
+from lightvad.artifacts.exports import WEIGHTS, Manifest, Threshold, write_export
 from lightvad.artifacts.weights import write_weights
-from lightvad.deploy.programs import WEIGHTS
 from lightvad.methods.fast_aed.deployment import Deployed, deployed
 from lightvad.methods.fast_aed.model import Student
 from lightvad.methods.fast_aed.settings import FastAedSettings

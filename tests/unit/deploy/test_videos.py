@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from lightvad.artifacts.tables import UNKNOWN, VIDEO_SCORES, read_table
+from lightvad.deploy.alarms import LARGEST_MAP, kept_map
 from lightvad.deploy.detectors import Detector, read_detector
-from lightvad.deploy.videos import LARGEST_MAP, _kept, score_video
+from lightvad.deploy.videos import score_video
 from lightvad.errors import LightvadError
 from lightvad.methods.fast_aed.deployment import Deployed
 from lightvad.project import Project
@@ -87,7 +88,7 @@ def test_a_video_with_one_frame(detector: Detector, write_video: Callable[..., P
 def test_a_fine_map_is_kept_as_maxima() -> None:
     anomaly_map = np.zeros((100, 150), np.float32)
     anomaly_map[40, 149] = 3
-    kept = _kept(anomaly_map)
+    kept = kept_map(anomaly_map)
     assert max(kept.shape) <= LARGEST_MAP
     assert kept.max() == 3
     assert np.argwhere(kept == 3).tolist() == [[40 // 3, 149 // 3]]

@@ -31,7 +31,7 @@ def detector(export: Path) -> Detector:
 
 def run(export: Path, sources: list[Path | str], **options: object) -> list[Stream]:
     given = {
-        "engine": None, "threshold": None, "calibrate": 0, "per_hour": 1, "fps": None, "latency": 60.0,
+        "engine": None, "threshold": None, "calibrate": 0, "per_hour": 1, "fps": None, "latency": 1.0,
         "seconds": 60.0, "paced": False, "events": None,
     }  # fmt: skip
     return stage.run(
@@ -77,23 +77,77 @@ def test_a_threshold_is_chosen_on_the_first_seconds(
 
 
 def test_what_waits_too_long_is_dropped_and_counted(detector: Detector, write_video: Callable[..., Path]) -> None:
-    source = Source(str(write_video("a.mp4", frames(50))), 25, lambda: detector.windows(25), room=5, paced=False)
+    source = Source(str(write_video("a.mp4", frames(50))), 25, lambda: detector.windows(25), latency=0.2)
     source.start()
     while not source.ended:
         time.sleep(0.01)
     kept = []
     while (waiting := source.take()) is not None:
         kept.append(waiting)
-    assert (source.counts.frames, source.counts.dropped, len(kept)) == (50, 45, 5)
-    assert [one.dropped for one in kept] == [45, 0, 0, 0, 0]
+    *windows, end = kept
+    assert end.window is None
+    assert source.counts.frames == 50
+    assert len(windows) + source.counts.dropped == 50
+    assert len(windows) + sum(one.dropped for one in windows) == 50
+    assert 1 <= len(windows) <= 5
     assert source.finished
 
 
 def test_dropped_frames_keep_their_place_in_time(detector: Detector) -> None:
-    stream = Stream(Source("a", 25, lambda: detector.windows(25), room=1), LiveSmoothing(0.1), threshold=0.5)
+    stream = Stream(Source("a", 25, lambda: detector.windows(25), latency=1), LiveSmoothing(0.1), threshold=0.5)
     found = stream.push(0.0, np.zeros((2, 2)), dropped=0) + stream.push(1.0, np.zeros((2, 2)), dropped=7)
     found += stream.rest()
     assert [(kind, event.first, event.last) for kind, event in found] == [("begin", 8, 8), ("end", 8, 8)]
+
+
+def test_what_is_too_old_when_it_is_taken_is_dropped_and_counted(
+    detector: Detector, write_video: Callable[..., Path]
+) -> None:
+    source = Source(str(write_video("a.mp4", frames(12), rate=50)), 50, lambda: detector.windows(50), latency=0.5)
+    source.start()
+    while not source.ended:
+        time.sleep(0.01)
+    time.sleep(0.6)
+    end = source.take()
+    assert end is not None
+    assert end.window is None
+    assert source.counts.dropped == 12
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), float("inf")])
+def test_a_threshold_is_a_number(export: Path, threshold: float) -> None:
+    with pytest.raises(LightvadError, match=r"--threshold .*: write a number"):
+        run(export, ["a.mp4"], threshold=threshold)
+
+
+def test_a_stream_too_short_to_calibrate_on_is_said(
+    export: Path, write_video: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(export, [write_video("a.mp4", frames(30))], calibrate=5, events=tmp_path / "events.jsonl")
+    assert "ended after 1.2 s, before the 5 s of --calibrate: nothing of it was watched" in capsys.readouterr().err
+
+
+def test_what_breaks_our_own_code_is_raised(
+    detector: Detector, export: Path, write_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = write_video("a.mp4", frames(30))
+
+    def broken(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("lightvad.deploy.streams.resized", broken)
+    with pytest.raises(MemoryError):
+        run(export, [video], threshold=9.0)
+
+
+def test_an_alarm_ends_with_what_was_read_without_a_break(detector: Detector) -> None:
+    stream = Stream(Source("a", 25, lambda: detector.windows(25), latency=1), LiveSmoothing(1), threshold=0.5)
+    found = [event for _ in range(10) for event in stream.push(1.0, np.zeros((2, 2)), dropped=0)] + stream.rest()
+    assert [(kind, event.first, event.last) for kind, event in found] == [("begin", 0, 0), ("end", 0, 9)]
+    found = [event for _ in range(10) for event in stream.push(0.0, np.zeros((2, 2)), dropped=0)]
+    found += stream.push(1.0, np.zeros((2, 2)), dropped=0) + stream.rest()
+    assert [(kind, event.first) for kind, event in found] == [("begin", 20), ("end", 20)]
+    assert stream.frames == 21
 
 
 def test_a_stream_that_breaks_ends_alone(
