@@ -13,11 +13,11 @@ from lightvad.config import Dataset
 from lightvad.deploy.alarms import threshold_for
 from lightvad.deploy.calibration import calibration_windows, spread_windows
 from lightvad.deploy.detectors import Detector
-from lightvad.deploy.engines import EagerEngine, open_engine, scores_of
+from lightvad.deploy.engines import open_engine, scores_of
 from lightvad.deploy.programs import Program, program_in
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder
-from lightvad.methods.protocol import part_of
+from lightvad.methods.protocol import Scorer, part_of
 from lightvad.progress import say, track
 from lightvad.project import Project
 from lightvad.resolution import settings_of
@@ -99,8 +99,11 @@ def made(
         windows = spread_windows(
             clips, normal, offsets=settings.offsets, frame_size=dataset.frame_size, count=PARITY_WINDOWS
         )
-        reference = EagerEngine(network, "32-true", torch.device("cpu"))
-        parity = compared(scores_of(engine, windows), scores_of(reference, windows))
+        scorer = part_of(run.method, "scoring").scorer(
+            settings.scored_in("32-true"), frame_size=dataset.frame_size, resolutions=dataset.map_resolutions,
+            weights=weights, device="cpu",
+        )  # fmt: skip
+        parity = compared(scores_of(engine, windows), _reference_scores(scorer, windows))
     manifest = Manifest(
         form=to,
         precision=precision,
@@ -129,6 +132,17 @@ def made(
     else:
         say(f"{run.dataset}: no held-out training clips: the export has no threshold; `score` takes --threshold")
     return detector, program
+
+
+def _reference_scores(scorer: Scorer, windows: list[np.ndarray]) -> np.ndarray:
+    """Raw scores float64 (N,) of windows uint8 (1, h, w, 3F) by the path that is evaluated, in fp32 eager."""
+    nothing = np.zeros((0, 4), np.float32)
+    found = []
+    for window in windows:
+        height, width, channels = window.shape[1:]
+        frames = window[0].reshape(height, width, channels // 3, 3).transpose(2, 0, 1, 3)
+        found.append(scorer.scores(*scorer.inputs(np.ascontiguousarray(frames), nothing)).cpu().numpy())
+    return np.concatenate(found).astype(np.float64)
 
 
 def check_exportable(project: Project, run: Run) -> None:

@@ -1,0 +1,24 @@
+"""Stages set up the whole process; a test leaves it as it was."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def process_as_it_was() -> Iterator[None]:
+    """`Machine.apply` sets threads and flushes denormal numbers to zero, which other tests (hypothesis) refuse.
+
+    Neither torch nor OpenCV is imported for it: many tests need none of them.
+    """
+    before = {name: sys.modules[name] for name in ("torch", "cv2") if name in sys.modules}
+    threads = before["torch"].get_num_threads() if "torch" in before else None
+    of_opencv = before["cv2"].getNumThreads() if "cv2" in before else None
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
+    if threads is not None:
+        sys.modules["torch"].set_num_threads(threads)
+    if of_opencv is not None:
+        sys.modules["cv2"].setNumThreads(of_opencv)
