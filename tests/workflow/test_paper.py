@@ -89,7 +89,7 @@ def test_a_student_is_exported_and_scores_a_video(paper: Checkout, tmp_path: Pat
     pipeline = read_table(paper.root / run.folder / "frame_scores.parquet", FRAME_SCORES)
     own = pipeline.loc[pipeline["clip"] == clip.name, "score"].to_numpy()
     # The video was compressed once more: near, not equal.
-    assert np.abs(scores["score"] - own).max() < max(own.std(), 0.05)
+    assert np.abs(scores["score"] - own).max() < (0.15 if precision == "int8" else 0.05)
 
 
 @pytest.mark.slow
