@@ -104,7 +104,7 @@ class Source:
             self._queue.clear()
 
     def take(self) -> Waiting | None:
-        """What has waited longest and is not too old, or None."""
+        """What has waited longest and is not too old, or else the newest; None: nothing waits."""
         with self._changed:
             missing = 0
             while self._queue:
