@@ -1,6 +1,6 @@
 """From frame scores to alarms: a threshold from normal video, events, and where in the frame they are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -38,12 +38,16 @@ class Event:
     score: float
     box: tuple[int, int, int, int] | None = None
 
-    def as_json(self, fps: float) -> dict[str, object]:
-        """For a line of events.jsonl: frames from 0, seconds from the first frame."""
+    def as_json(self, seconds: Callable[[int], float]) -> dict[str, object]:
+        """For a line of events.jsonl: frames from 0, seconds from the first frame.
+
+        Args:
+            seconds: when a frame is shown; of the frame after the last one, when that has been shown.
+        """
         return {
-            "start_seconds": round(self.first / fps, 3),
-            "end_seconds": round((self.last + 1) / fps, 3),
-            "peak_seconds": round(self.peak / fps, 3),
+            "start_seconds": round(seconds(self.first), 3),
+            "end_seconds": round(seconds(self.last + 1), 3),
+            "peak_seconds": round(seconds(self.peak), 3),
             "first_frame": self.first,
             "last_frame": self.last,
             "peak_frame": self.peak,

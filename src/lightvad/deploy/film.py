@@ -15,6 +15,8 @@ from lightvad.deploy.alarms import Event, box_of
 from lightvad.errors import LightvadError
 from lightvad.reporting.style import ABNORMAL_COLOUR, COLUMN_INCHES, DOTS_PER_INCH, OUTLINE_COLOUR, colour_of, styled
 
+CLOCK = 90_000
+"""Units of a film's time in a second."""
 STRIP_PIXELS = 56
 """Height of the strip of scores below the picture."""
 LOWEST_HEAT, HIGHEST_HEAT = 0.5, 0.999
@@ -29,25 +31,25 @@ def draw_timeline(
     path: Path,
     *,
     title: str,
-    fps: float,
+    seconds: np.ndarray,
     raw: np.ndarray,
     smoothed: np.ndarray,
     threshold: float | None,
     events: Sequence[Event],
 ) -> None:
-    """Draw raw and smoothed scores (T,) over the seconds of a video, the threshold, and the alarms as bands; a PNG."""
-    seconds = np.arange(len(smoothed)) / fps
+    """Draw raw and smoothed scores (T,), the threshold, and the alarms as bands over `seconds` (T + 1,); a PNG."""
+    shown = seconds[:-1]
     with styled():
         canvas = Figure(figsize=(2 * COLUMN_INCHES, 2.2), layout="constrained")
         axes = canvas.subplots()
-        axes.plot(seconds, raw, color="#999999", linewidth=0.6, label="score")
-        axes.plot(seconds, smoothed, color=colour_of(0), label="smoothed")
+        axes.plot(shown, raw, color="#999999", linewidth=0.6, label="score")
+        axes.plot(shown, smoothed, color=colour_of(0), label="smoothed")
         for k, event in enumerate(events):
             label = "alarm" if k == 0 else None
-            axes.axvspan(event.first / fps, (event.last + 1) / fps, color=ABNORMAL_COLOUR, zorder=0, label=label)
+            axes.axvspan(seconds[event.first], seconds[event.last + 1], color=ABNORMAL_COLOUR, zorder=0, label=label)
         if threshold is not None:
             axes.axhline(threshold, color="#333333", linewidth=0.8, linestyle=(0, (4, 2)), label="threshold")
-        axes.set(xlabel="seconds", ylabel="anomaly score", xlim=(0, max(seconds[-1], 1 / fps)))
+        axes.set(xlabel="seconds", ylabel="anomaly score", xlim=(0, seconds[-1]))
         alarms = "no threshold" if threshold is None else f"{len(events)} alarm{'' if len(events) == 1 else 's'}"
         axes.set_title(f"{title}: {alarms}", loc="left")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
@@ -60,6 +62,7 @@ def write_film(
     frames: Iterable[np.ndarray],
     *,
     fps: float,
+    seconds: np.ndarray,
     smoothed: np.ndarray,
     maps: np.ndarray,
     threshold: float | None,
@@ -70,7 +73,8 @@ def write_film(
     Args:
         path: an MP4 (H.264).
         frames: uint8 (H, W, 3) RGB, T of them.
-        fps: their rate.
+        fps: their mean rate.
+        seconds: when each is shown (T + 1,); the film keeps the video's own times.
         smoothed: smoothed scores (T,).
         maps: (T, h, w).
         threshold: of the smoothed scores, or None.
@@ -91,15 +95,18 @@ def write_film(
         try:
             with av.open(str(temporary), "w", options={"movflags": "faststart"}) as container:
                 stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+                stream.codec_context.time_base = Fraction(1, CLOCK)
                 stream.width, stream.height = _even(first.shape[1]), _even(first.shape[0] + STRIP_PIXELS)
                 stream.pix_fmt, stream.options = "yuv420p", {"crf": "23", "preset": "veryfast"}
                 for t, frame in enumerate(itertools.chain([first], frames)):
                     picture = _heated(frame, maps[t].astype(np.float32), low, high)
-                    _annotate(picture, t, fps, float(smoothed[t]), maps[t] if alarmed[t] else None)
+                    _annotate(picture, seconds[t], float(smoothed[t]), maps[t] if alarmed[t] else None)
                     joined = np.concatenate([picture, _with_cursor(strip, t / len(smoothed))])
                     missing = (stream.height - joined.shape[0], stream.width - joined.shape[1])
                     whole = np.pad(joined, ((0, missing[0]), (0, missing[1]), (0, 0)), "edge")
-                    container.mux(stream.encode(av.VideoFrame.from_ndarray(whole, format="bgr24")))
+                    shown = av.VideoFrame.from_ndarray(whole, format="bgr24")
+                    shown.pts, shown.time_base = round(seconds[t] * CLOCK), Fraction(1, CLOCK)
+                    container.mux(stream.encode(shown))
                 container.mux(stream.encode())
         except av.FFmpegError as error:
             message = f"{path}: the film cannot be written ({error}); free disk space, or leave it out with --no-film"
@@ -120,9 +127,9 @@ def _heated(frame: np.ndarray, anomaly_map: np.ndarray, low: float, high: float)
     return (frame[..., ::-1] * (1 - share) + colours * share).astype(np.uint8)
 
 
-def _annotate(picture: np.ndarray, t: int, fps: float, score: float, anomaly_map: np.ndarray | None) -> None:
+def _annotate(picture: np.ndarray, seconds: float, score: float, anomaly_map: np.ndarray | None) -> None:
     scale = max(0.4, picture.shape[0] / 700)
-    text = f"{t / fps:.1f} s  score {score:.3f}"
+    text = f"{seconds:.1f} s  score {score:.3f}"
     if anomaly_map is not None:
         x1, y1, x2, y2 = box_of(anomaly_map.astype(np.float32), (picture.shape[0], picture.shape[1]))
         cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), OUTLINE_COLOUR[::-1], 2)

@@ -26,12 +26,14 @@ class Scores:
     Attributes:
         raw: float64 (T,).
         smoothed: float64 (T,).
+        seconds: float64 (T + 1,): when each frame is shown, from the first; last, when the video ends.
         events: empty without a threshold.
         maps: float16 (T, h, w), the finest ones, on disk.
     """
 
     raw: np.ndarray
     smoothed: np.ndarray
+    seconds: np.ndarray
     events: list[Event]
     maps: np.ndarray
 
@@ -62,9 +64,9 @@ def score_video(
     with scratch_folder(out) as scratch:
         scores = _scores(detector, path, info, Path(scratch, "maps"), threshold=threshold, batch=batch)
         name = out / path.stem
-        _write_scores(name, info, scores, threshold)
+        _write_scores(name, scores, threshold)
         draw_timeline(
-            name.with_name(f"{name.name}.timeline.png"), title=path.name, fps=info.fps, raw=scores.raw,
+            name.with_name(f"{name.name}.timeline.png"), title=path.name, seconds=scores.seconds, raw=scores.raw,
             smoothed=scores.smoothed, threshold=threshold, events=scores.events,
         )  # fmt: skip
         annotated = name.with_name(f"{name.name}.annotated.mp4")
@@ -72,7 +74,7 @@ def score_video(
         if film:
             frames = track(frames_in_order(path), total=len(scores.raw), what=f"{path.name} film", unit="frames")
             write_film(
-                annotated, frames, fps=info.fps, smoothed=scores.smoothed,
+                annotated, frames, fps=info.fps, seconds=scores.seconds, smoothed=scores.smoothed,
                 maps=scores.maps, threshold=threshold, events=scores.events,
             )  # fmt: skip
     return scores.events
@@ -82,8 +84,9 @@ def _scores(
     detector: Detector, path: Path, info: VideoInfo, scratch: Path, *, threshold: float | None, batch: int
 ) -> Scores:
     raw: list[np.ndarray] = []
+    times: list[float] = []
     shape: tuple[int, ...] = ()
-    frames = track(frames_in_order(path), total=info.frames, what=f"{path.name} scores", unit="frames")
+    frames = track(frames_in_order(path, times), total=info.frames, what=f"{path.name} scores", unit="frames")
     try:
         with scratch.open("wb") as file:
             for scores, maps in detector.scored(frames, fps=info.fps, batch=batch):
@@ -109,16 +112,30 @@ def _scores(
     placed = [
         replace(event, box=box_of(kept[event.peak].astype(np.float32), (info.height, info.width))) for event in found
     ]
-    return Scores(together, smoothed, placed, kept)
+    return Scores(together, smoothed, _seconds(path, np.array(times), info.fps), placed, kept)
 
 
-def _write_scores(name: Path, info: VideoInfo, scores: Scores, threshold: float | None) -> None:
+def _seconds(path: Path, times: np.ndarray, fps: float) -> np.ndarray:
+    """When frames are shown, from the first, and when the last one ends: float64 (T + 1,).
+
+    Args:
+        path: the video.
+        times: presentation times in seconds (T,), NaN where the file gives none.
+        fps: the video's mean rate, for the length of the last frame.
+    """
+    if np.isnan(times).any() or (np.diff(times) <= 0).any():
+        say(f"{path}: its frames have no time stamps in order: seconds are counted at {fps:g} frames a second")
+        times = np.arange(len(times)) / fps
+    return np.append(times, times[-1] + 1 / fps) - times[0]
+
+
+def _write_scores(name: Path, scores: Scores, threshold: float | None) -> None:
     abnormal = np.full(len(scores.raw), UNKNOWN) if threshold is None else (scores.smoothed >= threshold).astype(int)
     frames = np.arange(len(scores.raw))
     table = pd.DataFrame(
         {
             "frame": frames,
-            "seconds": frames / info.fps,
+            "seconds": scores.seconds[:-1],
             "score": scores.raw,
             "smoothed": scores.smoothed,
             "abnormal": abnormal,
@@ -131,9 +148,9 @@ def _write_scores(name: Path, info: VideoInfo, scores: Scores, threshold: float 
     if threshold is None:
         path.unlink(missing_ok=True)  # of an earlier call with a threshold
     else:
-        write_text(path, "".join(_lines(scores.events, info.fps)))
+        write_text(path, "".join(_lines(scores)))
 
 
-def _lines(found: list[Event], fps: float) -> Iterator[str]:
-    for event in found:
-        yield json.dumps(event.as_json(fps)) + "\n"
+def _lines(scores: Scores) -> Iterator[str]:
+    for event in scores.events:
+        yield json.dumps(event.as_json(lambda frame: float(scores.seconds[frame]))) + "\n"

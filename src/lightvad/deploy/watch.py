@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import numpy as np
 import torch
@@ -41,6 +42,8 @@ class Stream:
         scored: frames that the network has seen.
         frames: frames whose smoothed score is known.
         latency: seconds from when the last scored frame was due to its score.
+        began: frame at which the last alarm began, and when that was due.
+        known: frame whose smoothed score was the last to be known, and when that was due.
     """
 
     source: Source
@@ -51,17 +54,23 @@ class Stream:
     scored: int = 0
     frames: int = 0
     latency: float = 0.0
+    began: tuple[int, float] = (0, 0.0)
+    known: tuple[int, float] = (0, 0.0)
     _last: float | None = None
-    _maps: deque[np.ndarray] = field(default_factory=deque)
+    _kept: deque[tuple[np.ndarray, float]] = field(default_factory=deque)
 
-    def push(self, score: float, anomaly_map: np.ndarray, *, dropped: int) -> list[tuple[str, Event]]:
-        """Add a frame's score and finest map; dropped frames before it count as the last one scored.
+    def push(self, score: float, anomaly_map: np.ndarray, due: float, *, dropped: int) -> list[tuple[str, Event]]:
+        """Add a frame's score, its finest map and when it was due; dropped frames before it count as the last scored.
 
         Returns:
             What has become known: `begin` and `end` of alarms.
         """
-        found = self._repeated(dropped, score if self._last is None else self._last, anomaly_map)
-        found += self._repeated(1, score, anomaly_map)
+        found: list[tuple[str, Event]] = []
+        for missing in range(dropped, 0, -1):
+            found += self._pushed(
+                score if self._last is None else self._last, anomaly_map, due - missing / self.source.fps
+            )
+        found += self._pushed(score, anomaly_map, due)
         self._last = score
         self.scored += 1
         return found
@@ -73,17 +82,29 @@ class Stream:
         self.smoothing, self.alarms, self._last = LiveSmoothing(self.smoothing.sigma), None, None
         return [*found, *([("end", ended)] if ended is not None else [])]
 
-    def _repeated(self, times: int, score: float, anomaly_map: np.ndarray) -> list[tuple[str, Event]]:
-        found = []
-        for _ in range(times):
-            self._maps.append(anomaly_map)
-            for smoothed in self.smoothing.push(score):
-                found += self._known(smoothed)
-        return found
+    def as_json(self, event: Event) -> dict[str, object]:
+        """An alarm for a line of JSON; with the time of day (UTC) where the source is live, not a file."""
+        fps = self.source.fps
+        shown = event.as_json(lambda frame: frame / fps)
+        if not self.source.is_file:
+            for name, frame in (("start", event.first), ("peak", event.peak), ("end", event.last + 1)):
+                shown[f"{name}_time"] = _time_of_day(self._due(frame))
+        return shown
+
+    def _due(self, frame: int) -> float:
+        """When a frame of the last alarm was due: between its begin and what is known, in proportion."""
+        (first, began), (last, known) = self.began, self.known
+        rate = (last - first) / (known - began) if known > began and last > first else self.source.fps
+        return began + (frame - first) / rate
+
+    def _pushed(self, score: float, anomaly_map: np.ndarray, due: float) -> list[tuple[str, Event]]:
+        self._kept.append((anomaly_map, due))
+        return [event for smoothed in self.smoothing.push(score) for event in self._known(smoothed)]
 
     def _known(self, smoothed: float) -> list[tuple[str, Event]]:
-        anomaly_map = self._maps.popleft()
+        anomaly_map, due = self._kept.popleft()
         frame, self.frames = self.frames, self.frames + 1
+        self.known = (frame, due)
         if self.threshold is None:
             self.calibration.append(smoothed)
             return []
@@ -91,6 +112,8 @@ class Stream:
             size = self.source.frame_size or (anomaly_map.shape[0], anomaly_map.shape[1])
             self.alarms = LiveAlarms(self.threshold, self.source.fps, size, first=frame)
         begun, ended = self.alarms.push(smoothed, anomaly_map)
+        if begun is not None:
+            self.began = self.known
         return [(kind, event) for kind, event in (("end", ended), ("begin", begun)) if event is not None]
 
 
@@ -191,7 +214,7 @@ def _score_waiting(detector: Detector, streams: list[Stream], tell: Tell) -> boo
                 )
                 raise LightvadError(message)
             stream.latency = now - waiting.due
-            _tell(stream, stream.push(score, kept_map(anomaly_map), dropped=waiting.dropped), tell)
+            _tell(stream, stream.push(score, kept_map(anomaly_map), waiting.due, dropped=waiting.dropped), tell)
     return ends or count > 0
 
 
@@ -240,4 +263,10 @@ def _calibrate(stream: Stream, seconds: float, per_hour: float) -> None:
 
 def _tell(stream: Stream, found: Sequence[tuple[str, Event]], tell: Tell) -> None:
     for kind, event in found:
-        tell(json.dumps({"source": shown(stream.source.name), "alarm": kind} | event.as_json(stream.source.fps)))
+        tell(json.dumps({"source": shown(stream.source.name), "alarm": kind} | stream.as_json(event)))
+
+
+def _time_of_day(due: float) -> str:
+    """A moment on the clock of `time.monotonic` as ISO 8601 in UTC, to milliseconds."""
+    moment = datetime.fromtimestamp(time.time() - time.monotonic() + due, tz=UTC)
+    return moment.isoformat(timespec="milliseconds")

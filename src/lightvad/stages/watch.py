@@ -1,7 +1,9 @@
 """Live video of anybody, watched by a trained detector."""
 
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -69,16 +71,10 @@ def run(
             message = "watch: the model has no threshold; give --threshold, or --calibrate SECONDS of normal video"
             raise LightvadError(message)
         threshold = manifest.threshold.value
-    rate = fps or manifest.fps
+    rates = {name: rates.get(name, fps or manifest.fps) for name in sources}
     watched = [
-        Source(
-            name,
-            rates.get(name, rate),
-            partial(detector.windows, rates.get(name, rate)),
-            latency=latency,
-            paced=paced,
-        )
-        for name in sources
+        Source(name, rate, partial(detector.windows, rate), latency=latency, paced=paced)
+        for name, rate in rates.items()
     ]
     known_after = REACH * manifest.smoothing_seconds
     say(
@@ -86,7 +82,7 @@ def run(
         f" known {known_after:g} s after its frame (smoothing), and at most {latency:g} s more if the network is late"
     )
     try:
-        with _opened(events) as out:
+        with _opened(events) as out, _ended_by_sigterm():
             streams = watch(
                 detector, watched, threshold=threshold, calibrate=calibrate, per_hour=per_hour, seconds=seconds,
                 tell=partial(_tell, out),
@@ -98,6 +94,20 @@ def run(
         raise LightvadError(message) from error
     say_counts(streams)
     return streams
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """What ends a service ends `watch` as Ctrl-C does: open alarms are told as ended, and the counts."""
+
+    def end(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _opened(events: Path | None) -> TextIO:

@@ -1,5 +1,6 @@
 """Exact random access to the frames of a video file through PyAV."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,8 +118,12 @@ def video_info(path: Path) -> VideoInfo:
     return found
 
 
-def frames_in_order(path: Path) -> Iterator[np.ndarray]:
+def frames_in_order(path: Path, times: list[float] | None = None) -> Iterator[np.ndarray]:
     """Every frame of a video in presentation order, each decoded once: uint8 (H, W, 3) RGB.
+
+    Args:
+        path: the video.
+        times: takes each frame's presentation time in seconds, as the file gives it; NaN where it gives none.
 
     Raises:
         LightvadError: the file is missing or holds no video, or a frame is damaged, or has another size than the first.
@@ -135,6 +140,8 @@ def frames_in_order(path: Path) -> Iterator[np.ndarray]:
                     )
                     raise LightvadError(message)
                 size = (frame.height, frame.width)
+                if times is not None:
+                    times.append(math.nan if frame.time is None else frame.time)
                 yield frame.to_ndarray(format="rgb24")
                 count += 1
     except (OSError, IndexError, av.FFmpegError) as error:

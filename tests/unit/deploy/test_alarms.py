@@ -26,8 +26,8 @@ def test_an_event_has_the_peak_of_its_span() -> None:
     (first, second) = events(smoothed, threshold=0.5, fps=2)
     assert (first.first, first.last, first.peak, first.score) == (1, 3, 2, 0.9)
     assert (second.first, second.last, second.peak) == (7, 7, 7)
-    assert first.as_json(2)["start_seconds"] == 0.5
-    assert first.as_json(2)["end_seconds"] == 2.0
+    assert first.as_json(lambda frame: frame / 2)["start_seconds"] == 0.5
+    assert first.as_json(lambda frame: frame / 2)["end_seconds"] == 2.0
 
 
 def test_alarms_a_second_apart_are_one() -> None:

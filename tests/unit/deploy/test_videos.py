@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -66,6 +67,28 @@ def test_what_is_written_of_a_video(
     assert 0 <= y1 < y2 <= 50
     with av.open(str(out / "gate.annotated.mp4")) as film:
         assert len(list(film.decode(video=0))) == 30
+
+
+def test_seconds_are_the_times_at_which_frames_are_shown(detector: Detector, tmp_path: Path) -> None:
+    video, out = tmp_path / "uneven.mp4", tmp_path / "out"
+    shown = np.cumsum([0.0] + [0.04] * 15 + [0.2] * 14)  # a camera that sends less at night
+    with av.open(str(video), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 50, 70, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for seconds, image in zip(shown, frames(30), strict=True):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = round(1000 * seconds), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    score_video(detector, video, out, threshold=-9.0, batch=4, film=True)
+    table = read_table(out / "uneven.scores.parquet", VIDEO_SCORES)
+    np.testing.assert_allclose(table["seconds"], shown, atol=0.002)
+    (event,) = [json.loads(line) for line in (out / "uneven.events.jsonl").read_text().splitlines()]
+    assert event["end_seconds"] == pytest.approx(shown[-1] + shown[-1] / 29, abs=0.02)
+    with av.open(str(out / "uneven.annotated.mp4")) as film:
+        times = [frame.time for frame in film.decode(video=0)]
+    np.testing.assert_allclose(np.array(times) - times[0], shown, atol=0.002)
 
 
 def test_without_a_threshold_there_are_no_alarms(

@@ -2,14 +2,18 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lightvad.deploy.alarms import Event
 from lightvad.deploy.detectors import Detector, read_detector
 from lightvad.deploy.live import LiveSmoothing
 from lightvad.deploy.sources import Source
@@ -41,7 +45,7 @@ def run(export: Path, sources: list[Path | str], **options: object) -> list[Stre
 
 
 def told(path: Path, source: Path, kind: str) -> list[dict[str, object]]:
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return [one for one in lines if one["source"] == str(source) and one["alarm"] == kind]
 
 
@@ -95,7 +99,7 @@ def test_what_waits_too_long_is_dropped_and_counted(detector: Detector, write_vi
 
 def test_dropped_frames_keep_their_place_in_time(detector: Detector) -> None:
     stream = Stream(Source("a", 25, lambda: detector.windows(25), latency=1), LiveSmoothing(0.1), threshold=0.5)
-    found = stream.push(0.0, np.zeros((2, 2)), dropped=0) + stream.push(1.0, np.zeros((2, 2)), dropped=7)
+    found = stream.push(0.0, np.zeros((2, 2)), 0, dropped=0) + stream.push(1.0, np.zeros((2, 2)), 0, dropped=7)
     found += stream.rest()
     assert [(kind, event.first, event.last) for kind, event in found] == [("begin", 8, 8), ("end", 8, 8)]
 
@@ -142,12 +146,50 @@ def test_what_breaks_our_own_code_is_raised(
 
 def test_an_alarm_ends_with_what_was_read_without_a_break(detector: Detector) -> None:
     stream = Stream(Source("a", 25, lambda: detector.windows(25), latency=1), LiveSmoothing(1), threshold=0.5)
-    found = [event for _ in range(10) for event in stream.push(1.0, np.zeros((2, 2)), dropped=0)] + stream.rest()
+    found = [event for _ in range(10) for event in stream.push(1.0, np.zeros((2, 2)), 0, dropped=0)] + stream.rest()
     assert [(kind, event.first, event.last) for kind, event in found] == [("begin", 0, 0), ("end", 0, 9)]
-    found = [event for _ in range(10) for event in stream.push(0.0, np.zeros((2, 2)), dropped=0)]
-    found += stream.push(1.0, np.zeros((2, 2)), dropped=0) + stream.rest()
+    found = [event for _ in range(10) for event in stream.push(0.0, np.zeros((2, 2)), 0, dropped=0)]
+    found += stream.push(1.0, np.zeros((2, 2)), 0, dropped=0) + stream.rest()
     assert [(kind, event.first) for kind, event in found] == [("begin", 20), ("end", 20)]
     assert stream.frames == 21
+
+
+def test_an_alarm_of_a_camera_has_the_time_of_day(detector: Detector) -> None:
+    stream = Stream(
+        Source("rtsp://gate", 25, lambda: detector.windows(25), latency=1), LiveSmoothing(0.1), threshold=0.5
+    )
+    first, step = time.monotonic() - 100, 1 / 20  # it says 25 frames a second and sends 20
+    scores = [0.0] * 10 + [1.0] * 30 + [0.0] * 50
+    told = [
+        stream.as_json(event)
+        for t, score in enumerate(scores)
+        for _, event in stream.push(score, np.zeros((2, 2)), first + t * step, dropped=0)
+    ]
+    begin, end = told
+    shown = [datetime.fromisoformat(str(one)) for one in (begin["start_time"], end["start_time"], end["end_time"])]
+    expected = datetime.now(UTC) - timedelta(seconds=100) + timedelta(seconds=10 * step)
+    assert [abs((one - expected).total_seconds()) < 0.5 for one in shown[:2]] == [True, True]
+    assert (shown[2] - shown[1]).total_seconds() == pytest.approx(30 * step, abs=0.01)
+    assert "start_time" not in Stream(
+        Source("a.mp4", 25, lambda: detector.windows(25), latency=1), LiveSmoothing(1), threshold=0.5
+    ).as_json(Event(0, 1, 0, 1.0))
+
+
+def test_a_service_is_ended_by_sigterm(export: Path, write_video: Callable[..., Path], tmp_path: Path) -> None:
+    video, events = write_video("a.mp4", frames(2000)), tmp_path / "events.jsonl"
+    command = [
+        sys.executable, "-m", "lightvad", "watch", str(video), "--model", str(export), "--threshold", "-9",
+        "--events", str(events), "--threads", "1",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as service:
+        while not told(events, video, "begin"):
+            time.sleep(0.05)
+            assert service.poll() is None
+        service.terminate()
+        _, err = service.communicate(timeout=60)
+    assert service.returncode == 0
+    assert len(told(events, video, "end")) == 1
+    assert "dropped, lost 0 times" in err
 
 
 def test_a_stream_that_breaks_ends_alone(
