@@ -368,6 +368,9 @@ def benchmark(
     variant: Annotated[str, typer.Option(help="With --method: its variant.")] = "default",
     height: Annotated[int, typer.Option(min=16, help="With --method: frame height in pixels.")] = 360,
     width: Annotated[int, typer.Option(min=16, help="With --method: frame width in pixels.")] = 640,
+    video: Annotated[
+        Path | None, typer.Option(help="With --method and --engines: what it is timed on end to end.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="With --method: the JSON file to write.")] = None,
     engines: Annotated[
         str | None,
@@ -399,6 +402,9 @@ def benchmark(
     if [run, method, table].count(None) != 2:
         message = "benchmark: give one of --run, --method (with --out, --height, --width) and --table (with --dataset)"
         raise LightvadError(message)
+    if video is not None and (engines is None or method is None):
+        message = "benchmark: --video goes with --method and --engines; a run is timed on a clip of its dataset"
+        raise LightvadError(message)
     if engines is not None:
         if out is None or table is not None:
             message = "benchmark: --engines needs --out, and --run or --method"
@@ -412,6 +418,7 @@ def benchmark(
             method=method or "",
             variant=variant,
             frame_size=(height, width),
+            video=video,
             budget=budget,
             engines=engines.split(","),
             out=out,

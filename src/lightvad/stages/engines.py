@@ -1,7 +1,9 @@
 """Every engine on one network, timed in turns: how fast, how near to fp32 eager, how near to what the device can do."""
 
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ from torch import nn
 
 from lightvad.artifacts.documents import write_json
 from lightvad.artifacts.exports import PRECISIONS, WEIGHTS
-from lightvad.artifacts.tables import UNKNOWN
+from lightvad.artifacts.tables import INDEX, UNKNOWN, write_table
 from lightvad.compute import device_of
+from lightvad.datasets.clips import store_video
 from lightvad.deploy.calibration import calibration_windows
 from lightvad.deploy.detectors import in_batches
 from lightvad.deploy.engines import FORM_OF, Engine, open_engine
@@ -32,7 +35,8 @@ from lightvad.stages.benchmark import CACHED_FRAMES, RESOLUTIONS
 from lightvad.stages.export import CALIBRATION_WINDOWS, check_exportable
 from lightvad.stages.jobs import held_out, needs_boxes
 from lightvad.stages.machine import Machine
-from lightvad.video.clips import ClipStore, read_labels
+from lightvad.video.clips import Clip, ClipStore, index_of, read_labels
+from lightvad.video.decoding import video_info
 from lightvad.video.windows import stacked
 
 RANDOM_WINDOWS = 16
@@ -78,6 +82,29 @@ class EngineScorer:
             yield scores
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """The network that is timed, and the frames that it is timed on.
+
+    Attributes:
+        method: name of the method.
+        variant: its variant.
+        settings: those of the method.
+        budget: whose `benchmark` says how long is measured.
+        network: how to make it: frame_size, resolutions, weights.
+        footage: for end to end; None: model only.
+        calibration: windows on which INT8 takes its ranges.
+    """
+
+    method: str
+    variant: str
+    settings: Any
+    budget: str
+    network: dict[str, Any]
+    footage: Footage | None
+    calibration: Sequence[np.ndarray]
+
+
 def run(
     project: Project,
     machine: Machine,
@@ -86,6 +113,7 @@ def run(
     method: str,
     variant: str,
     frame_size: tuple[int, int],
+    video: Path | None = None,
     budget: str,
     engines: Sequence[str],
     out: Path,
@@ -95,16 +123,18 @@ def run(
     Args:
         project: where settings and clips lie.
         machine: device and CPU threads.
-        run: a trained run; None: `method`/`variant` with random weights at `frame_size`, model only.
+        run: a trained run; None: `method`/`variant` with random weights at `frame_size`.
         method: of a network without data.
         variant: its variant.
         frame_size: its (height, width).
+        video: what a network without data is timed on end to end; None: model only.
         budget: whose `benchmark` says how long is measured; that of the run, if there is one.
         engines: `ENGINE/PRECISION`, e.g. `openvino/int8`; fp32 eager is always timed beside them.
         out: a JSON file.
 
     Raises:
-        LightvadError: an engine or precision is unknown or not for this device, or the run is not trained.
+        LightvadError: an engine or precision is unknown or not for this device, the run is not trained, or the video
+            cannot be read.
     """
     chosen = [_chosen(one) for one in dict.fromkeys(engines)]
     if any(FORM_OF[name] != "torch" for name, _ in chosen) and device_of(machine.device).type == "cuda":
@@ -113,51 +143,108 @@ def run(
         )
         raise LightvadError(message)
     machine.apply()
-    footage, calibration = None, []
-    if run is not None:
-        check_exportable(project, run)
-        dataset = project.dataset(run.dataset)
-        method, variant, frame_size, budget = run.method, run.variant, dataset.frame_size, run.budget
-        settings: Any = settings_of(project, run)
-        resolutions, weights = dataset.map_resolutions, project.root / run.folder / WEIGHTS
-        footage, clips = _footage(project, run)
-        if any(precision == "int8" for _, precision in chosen):
-            kept_out = held_out(clips.clips("train"), dataset.heldout_fraction)
-            calibration = calibration_windows(
-                clips, [clip for clip in clips.clips("train") if clip.name not in kept_out],
-                offsets=settings.offsets, frame_size=frame_size, count=CALIBRATION_WINDOWS,
-            )  # fmt: skip
-    else:
-        if needs_boxes(project, method):
-            message = f"--engines: {method} is an object method; engines run frame methods only"
-            raise LightvadError(message)
-        model = part_of(method, "settings").Settings
-        settings = project.method_settings(model, method=method, variant=variant, dataset=None, budget=budget)
-        resolutions, weights = RESOLUTIONS, None
+    with tempfile.TemporaryDirectory() as scratch:
+        if run is not None:
+            subject = _trained(project, run, with_int8=any(precision == "int8" for _, precision in chosen))
+        else:
+            store = _store_of(video, Path(scratch)) if video is not None else None
+            subject = _untrained(project, method, variant, frame_size, budget, store)
+        content = _measured(project, machine, subject, chosen)
+    write_json(out, content)
+    say_speeds(content["speed"], out)
+    _say_more(content)
+
+
+def _trained(project: Project, run: Run, *, with_int8: bool) -> _Subject:
+    check_exportable(project, run)
+    dataset, settings = project.dataset(run.dataset), settings_of(project, run)
+    clips = ClipStore(project.root / clips_folder(run.dataset))
+    clip = max(clips.clips("test"), key=lambda one: one.frames)
+    labels = read_labels(clips)
+    own = labels.loc[labels["clip"] == clip.name, "label"].to_numpy(np.int8)
+    calibration: Sequence[np.ndarray] = []
+    if with_int8:
+        kept_out = held_out(clips.clips("train"), dataset.heldout_fraction)
+        calibration = calibration_windows(
+            clips, [clip for clip in clips.clips("train") if clip.name not in kept_out],
+            offsets=settings.offsets, frame_size=dataset.frame_size, count=CALIBRATION_WINDOWS,  # type: ignore[attr-defined]
+        )  # fmt: skip
+    network = {
+        "frame_size": dataset.frame_size,
+        "resolutions": dataset.map_resolutions,
+        "weights": project.root / run.folder / WEIGHTS,
+    }
+    footage = _footage(clips, clip, None if (own == UNKNOWN).any() else own)
+    return _Subject(run.method, run.variant, settings, run.budget, network, footage, calibration)
+
+
+def _untrained(
+    project: Project, method: str, variant: str, frame_size: tuple[int, int], budget: str, store: ClipStore | None
+) -> _Subject:
+    """Random weights; INT8 takes its ranges on windows of the video, or without one on noise."""
+    if needs_boxes(project, method):
+        message = f"--engines: {method} is an object method; engines run frame methods only"
+        raise LightvadError(message)
+    model = part_of(method, "settings").Settings
+    settings: Any = project.method_settings(model, method=method, variant=variant, dataset=None, budget=budget)
+    network = {"frame_size": frame_size, "resolutions": RESOLUTIONS, "weights": None}
+    if store is None:
         noise = np.random.default_rng(0)
         shape = (1, *frame_size, 3 * len(settings.offsets))
         calibration = [noise.integers(0, 256, shape, np.uint8) for _ in range(RANDOM_WINDOWS)]
-    made = part_of(method, "scoring").scorer, part_of(method, "deployment").deployed
-    options = {"frame_size": frame_size, "resolutions": resolutions, "weights": weights}
-    reference = made[0](settings.scored_in("32-true"), device=machine.device, **options)
-    network = made[1](settings, **options)
-    entries = [TimedScorer(method, variant, reference, scored=False)]
+        return _Subject(method, variant, settings, budget, network, None, calibration)
+    (clip,) = store.clips()
+    calibration = calibration_windows(
+        store, [clip], offsets=settings.offsets, frame_size=frame_size, count=CALIBRATION_WINDOWS
+    )
+    return _Subject(method, variant, settings, budget, network, _footage(store, clip, None), calibration)
+
+
+def _store_of(video: Path, root: Path) -> ClipStore:
+    """A clip store below `root` that holds a video alone."""
+    video_info(video)  # what is no video is told by its own path
+    clip = store_video(video, root, name=video.stem, split="test", source="video as given")
+    write_table(root / "index.parquet", index_of([clip]), INDEX)
+    return ClipStore(root)
+
+
+def _footage(store: ClipStore, clip: Clip, labels: np.ndarray | None) -> Footage:
+    cache = CACHED_FRAMES * clip.height * clip.width * 3
+    return Footage(lambda: ClipStore(store.root, cache_bytes=cache), clip.name, (), labels)
+
+
+def _measured(
+    project: Project, machine: Machine, subject: _Subject, chosen: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    settings, frame_size = subject.settings, subject.network["frame_size"]
+    with _same_random_weights():
+        reference = part_of(subject.method, "scoring").scorer(
+            settings.scored_in("32-true"), device=machine.device, **subject.network
+        )
+    with _same_random_weights():
+        network = part_of(subject.method, "deployment").deployed(settings, **subject.network)
+    entries = [TimedScorer(subject.method, subject.variant, reference, scored=False)]
     for name, precision in chosen:
         say(f"{name} in {precision}: being made")
-        program = _program(network, name, precision, frame_size, settings.offsets, calibration)
+        program = _program(network, name, precision, frame_size, settings.offsets, subject.calibration)
         engine = open_engine(program, engine=name, device=machine.device, threads=machine.cores)
         scorer = EngineScorer(engine, network, settings.offsets, frame_size)
-        entries.append(TimedScorer(method, variant, scorer, engine=name, open_stream=scorer.stream))
-    benchmark = project.budget(budget).benchmark
+        entries.append(TimedScorer(subject.method, subject.variant, scorer, engine=name, open_stream=scorer.stream))
     height, width = frame_size
     rows = time_scorers(
-        entries, footage=footage, height=height, width=width, benchmark=benchmark, device=machine.device
-    )
+        entries, footage=subject.footage, height=height, width=width,
+        benchmark=project.budget(subject.budget).benchmark, device=machine.device,
+    )  # fmt: skip
     counted = complexity(reference, reference.example_inputs(batch=1, height=height, width=width, objects=0))
-    content = {"speed": rows, "complexity": counted, **_limits(entries, rows, counted["gflops"], machine, frame_size)}
-    write_json(out, content)
-    say_speeds(rows, out)
-    _say_more(content)
+    return {"speed": rows, "complexity": counted, **_limits(entries, rows, counted["gflops"], machine, frame_size)}
+
+
+@contextmanager
+def _same_random_weights() -> Iterator[None]:
+    """Networks without weights of their own, each made in one of these, have the same: their scores are compared."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
 
 
 def _chosen(engine: str) -> tuple[str, str]:
@@ -184,19 +271,6 @@ def _program(
         return Program("torch", precision, {}, network)
     shape = (*frame_size, 3 * len(offsets))
     return program_in(FORM_OF[engine], network, window_shape=shape, precision=precision, calibration=calibration)
-
-
-def _footage(project: Project, run: Run) -> tuple[Footage, ClipStore]:
-    """The longest test clip of the run's dataset, and the store that holds it."""
-    folder = project.root / clips_folder(run.dataset)
-    store = ClipStore(folder)
-    clip = max(store.clips("test"), key=lambda one: one.frames)
-    labels = read_labels(store)
-    own = labels.loc[labels["clip"] == clip.name, "label"].to_numpy(np.int8)
-    cache = CACHED_FRAMES * clip.height * clip.width * 3
-    return Footage(
-        lambda: ClipStore(folder, cache_bytes=cache), clip.name, (), None if (own == UNKNOWN).any() else own
-    ), store
 
 
 def _limits(

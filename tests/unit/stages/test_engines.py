@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from lightvad.artifacts.documents import read_json
@@ -13,10 +15,10 @@ from lightvad.stages.machine import Machine
 QUICK = ("budgets.smoke.benchmark.iterations=3", "budgets.smoke.benchmark.warmup=1", "budgets.smoke.benchmark.rounds=1")
 
 
-def run(repository: Path, out: Path, *engines: str) -> None:
+def run(repository: Path, out: Path, *engines: str, video: Path | None = None) -> None:
     stage.run(
         Project(repository, overrides=QUICK), Machine("cpu", 1), run=None, method="fast_aed", variant="default",
-        frame_size=(48, 64), budget="smoke", engines=engines, out=out,
+        frame_size=(48, 64), video=video, budget="smoke", engines=engines, out=out,
     )  # fmt: skip
 
 
@@ -48,3 +50,26 @@ def test_an_unknown_engine_is_one_line(repository: Path, tmp_path: Path, engine:
     with pytest.raises(LightvadError, match=f"--engines {engine}: unknown; write some of eager/32-true"):
         run(repository, tmp_path / "engines.json", engine)
     assert not (tmp_path / "engines.json").exists()
+
+
+def test_a_video_is_timed_end_to_end(repository: Path, tmp_path: Path) -> None:
+    video = tmp_path / "yard.mkv"
+    with av.open(str(video), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        for image in np.random.default_rng(0).integers(0, 256, (12, 96, 128, 3), np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    run(repository, tmp_path / "engines.json", "openvino/32-true", video=video)
+    content = read_json(tmp_path / "engines.json")
+    ends = [row for row in content["speed"] if row["scope"] == "end_to_end"]
+    assert [row["engine"] for row in ends] == ["eager", "openvino"]
+    assert ends[1]["compared_frames"] == 12
+    assert ends[1]["max_abs_score_diff"] < 1e-4
+    assert [one["streams"] for one in content["engines"]] == [int(row["fps_median"] // 25) for row in ends]
+
+
+def test_a_video_that_is_none_is_one_line(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "yard.mp4").write_bytes(b"no video")
+    with pytest.raises(LightvadError, match=r"yard\.mp4: cannot be opened .*give another"):
+        run(repository, tmp_path / "engines.json", "openvino/32-true", video=tmp_path / "yard.mp4")
