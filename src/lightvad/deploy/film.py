@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 import av
 import cv2
@@ -25,6 +26,14 @@ STRONGEST = 0.55
 """Share of the heat's colour where it is hottest."""
 INK, PAPER, CURVE, ALARM, BAND = (40, 40, 40), (250, 250, 250), (0, 94, 213), (0, 0, 200), (210, 217, 243)
 """BGR."""
+
+
+class Maps(Protocol):
+    """Anomaly maps float (h, w) of a video's frames, each read when it is drawn."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, t: int) -> np.ndarray: ...
 
 
 def draw_timeline(
@@ -64,7 +73,7 @@ def write_film(
     fps: float,
     seconds: np.ndarray,
     smoothed: np.ndarray,
-    maps: np.ndarray,
+    maps: Maps,
     threshold: float | None,
     events: Sequence[Event],
 ) -> None:
@@ -76,14 +85,14 @@ def write_film(
         fps: their mean rate.
         seconds: when each is shown (T + 1,); the film keeps the video's own times.
         smoothed: smoothed scores (T,).
-        maps: (T, h, w).
+        maps: T of (h, w).
         threshold: of the smoothed scores, or None.
         events: the alarms.
 
     Raises:
         LightvadError: the film cannot be written.
     """
-    chosen = maps[:: max(1, len(maps) // 500)].astype(np.float32)
+    chosen = np.stack([maps[t] for t in range(0, len(maps), max(1, len(maps) // 500))]).astype(np.float32)
     low, high = (float(one) for one in np.quantile(chosen, (LOWEST_HEAT, HIGHEST_HEAT)))
     alarmed = np.zeros(len(smoothed), bool)
     for event in events:
@@ -99,8 +108,9 @@ def write_film(
                 stream.width, stream.height = _even(first.shape[1]), _even(first.shape[0] + STRIP_PIXELS)
                 stream.pix_fmt, stream.options = "yuv420p", {"crf": "23", "preset": "veryfast"}
                 for t, frame in enumerate(itertools.chain([first], frames)):
-                    picture = _heated(frame, maps[t].astype(np.float32), low, high)
-                    _annotate(picture, seconds[t], float(smoothed[t]), maps[t] if alarmed[t] else None)
+                    anomaly_map = maps[t].astype(np.float32)
+                    picture = _heated(frame, anomaly_map, low, high)
+                    _annotate(picture, seconds[t], float(smoothed[t]), anomaly_map if alarmed[t] else None)
                     joined = np.concatenate([picture, _with_cursor(strip, t / len(smoothed))])
                     missing = (stream.height - joined.shape[0], stream.width - joined.shape[1])
                     whole = np.pad(joined, ((0, missing[0]), (0, missing[1]), (0, 0)), "edge")
@@ -131,7 +141,7 @@ def _annotate(picture: np.ndarray, seconds: float, score: float, anomaly_map: np
     scale = max(0.4, picture.shape[0] / 700)
     text = f"{seconds:.1f} s  score {score:.3f}"
     if anomaly_map is not None:
-        x1, y1, x2, y2 = box_of(anomaly_map.astype(np.float32), (picture.shape[0], picture.shape[1]))
+        x1, y1, x2, y2 = box_of(anomaly_map, (picture.shape[0], picture.shape[1]))
         cv2.rectangle(picture, (x1, y1), (x2 - 1, y2 - 1), OUTLINE_COLOUR[::-1], 2)
         text += "  ALARM"
     place = (6, round(22 * scale + 4))

@@ -19,6 +19,27 @@ from lightvad.progress import say, track
 from lightvad.video.decoding import VideoInfo, frames_in_order, video_info
 
 
+class StoredMaps:
+    """Maps float16 (T, h, w) in a file, one after another; one of them is in memory at a time, however many there are.
+
+    Args:
+        path: of the file.
+        shape: (T, h, w).
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
+        self._path = path
+        self._count, *self._shape = shape
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, t: int) -> np.ndarray:
+        cells = int(np.prod(self._shape))
+        found = np.fromfile(self._path, np.float16, cells, offset=t * cells * np.dtype(np.float16).itemsize)
+        return found.reshape(self._shape)
+
+
 @dataclass(frozen=True)
 class Scores:
     """The scores of one video.
@@ -28,14 +49,14 @@ class Scores:
         smoothed: float64 (T,).
         seconds: float64 (T + 1,): when each frame is shown, from the first; last, when the video ends.
         events: empty without a threshold.
-        maps: float16 (T, h, w), the finest ones, on disk.
+        maps: the finest ones.
     """
 
     raw: np.ndarray
     smoothed: np.ndarray
     seconds: np.ndarray
     events: list[Event]
-    maps: np.ndarray
+    maps: StoredMaps
 
 
 def score_video(
@@ -85,7 +106,7 @@ def _scores(
 ) -> Scores:
     raw: list[np.ndarray] = []
     times: list[float] = []
-    shape: tuple[int, ...] = ()
+    shape: tuple[int, int] = (0, 0)
     frames = track(frames_in_order(path, times), total=info.frames, what=f"{path.name} scores", unit="frames")
     try:
         with scratch.open("wb") as file:
@@ -106,7 +127,7 @@ def _scores(
             f"{path}: ends after {len(together) / info.fps:.1f} s, but its header promises"
             f" {info.frames / info.fps:.1f} s: it is scored as far as it goes; get the whole file for the rest"
         )
-    kept = np.memmap(scratch, np.float16, "r", shape=(len(together), *shape))
+    kept = StoredMaps(scratch, (len(together), *shape))
     smoothed = detector.smoothed(together, info.fps)
     found = events(smoothed, threshold=threshold, fps=info.fps) if threshold is not None else []
     placed = [
