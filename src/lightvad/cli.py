@@ -52,6 +52,9 @@ EngineOption = Annotated[
     typer.Option(help="What runs the network; default: the one for the export's form.", show_default=False),
 ]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0: all cores.")]
+DevicesOption = Annotated[
+    int, typer.Option(min=1, help="Processes that divide every batch, with a GPU each (on the CPU: its threads).")
+]
 DatasetOption = Annotated[str, typer.Option(help="A file under config/datasets, e.g. plaza or ped2.")]
 DatasetsOption = Annotated[str, typer.Option(help="Datasets side by side, joined by +, e.g. plaza or ped2+avenue.")]
 RunOption = Annotated[
@@ -145,6 +148,7 @@ def pretrain(
     run: RunOption,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
+    devices: DevicesOption = 1,
     root: RootOption = Path(),
     overrides: SetOption = None,
 ) -> None:
@@ -155,7 +159,7 @@ def pretrain(
     from lightvad.stages import pretrain as stage
     from lightvad.stages.machine import Machine
 
-    stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads))
+    stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads, devices))
 
 
 @app.command()
@@ -163,6 +167,7 @@ def train(
     run: RunOption,
     device: DeviceOption = "auto",
     threads: ThreadsOption = 0,
+    devices: DevicesOption = 1,
     root: RootOption = Path(),
     overrides: SetOption = None,
 ) -> None:
@@ -173,7 +178,7 @@ def train(
     from lightvad.stages import train as stage
     from lightvad.stages.machine import Machine
 
-    stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads))
+    stage.run(_project(root, overrides), Run.parse(run), Machine(device, threads, devices))
 
 
 @app.command()

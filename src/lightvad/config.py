@@ -425,5 +425,6 @@ class Config(Settings):
     budget: str
     seeds: tuple[int, ...] = (0,)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(1, ge=1, description="processes of a training, with a GPU each")
     mirror: str | None = None
     set: tuple[str, ...] = Field((), description="overrides, e.g. datasets.ped2.detection.backend=motion")

@@ -3,6 +3,8 @@
 A method gives the loop its modules and optimisers, the batches of an epoch and one `step`. After every epoch the state
 of all of them and of the random generators is written to `_resume/` beside the outputs; a killed training goes on at
 the epoch after the last whole one. A state whose config digest differs, or one of whose bytes does, is refused.
+
+Several processes can train one network (see `shares`).
 """
 
 import math
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -27,12 +30,13 @@ from lightvad.compute import device_of
 from lightvad.errors import LightvadError
 from lightvad.prefetch import read_ahead
 from lightvad.progress import say, track
+from lightvad.shares import average_numbers, share
 
 Losses = Mapping[str, torch.Tensor | float]
 
 
 def launch(device: str, precision: str) -> Fabric:
-    """Fabric on one device.
+    """Fabric on one device; in one of several processes, on its own of as many devices.
 
     Args:
         device: `auto`, `cpu` or `cuda`.
@@ -41,7 +45,18 @@ def launch(device: str, precision: str) -> Fabric:
     Raises:
         LightvadError: `cuda` is asked for and there is none.
     """
-    return Fabric(accelerator=device_of(device).type, devices=1, precision=precision)  # type: ignore[arg-type]
+    kind, count = device_of(device).type, share().count
+    if count == 1:
+        return Fabric(accelerator=kind, devices=1, precision=precision)  # type: ignore[arg-type]
+    fabric = Fabric(
+        accelerator=kind,
+        devices=count,
+        strategy="ddp",
+        precision=precision,  # type: ignore[arg-type]
+        plugins=LightningEnvironment(),
+    )
+    fabric.launch()
+    return fabric
 
 
 def seed_everything(seed: int) -> None:
@@ -124,6 +139,8 @@ def fit(
         lr = next(iter(training.optimizers.values())).param_groups[0]["lr"]
         for scheduler in training.schedulers:
             scheduler.step()
+        device = next(iter(training.optimizers.values())).param_groups[0]["params"][0].device
+        sums = average_numbers(sums, device)
         row = {"epoch": float(epoch + 1), **{name: value / max(count, 1) for name, value in sums.items()}}
         if after_epoch is not None:
             for module in training.modules.values():

@@ -27,6 +27,7 @@ LAYERS = {
     "maps": 3,
     "detection": 3,
     "training_loop": 3,
+    "shares": 1,
     "datasets": 4,
     "evaluation": 4,
     "methods": 4,

@@ -11,9 +11,9 @@ rule pretrain:
     threads: 1
     resources:
         mem_mb=6000,
-        gpu=GPUS,
+        gpu=GPUS * CONFIG.devices,
     params:
         config=digest_of("pretrain"),
         folder=folder_of,
     shell:
-        "{LIGHTVAD} pretrain --run {params.folder} --device {DEVICE} --threads 1 {SET} 2>&1 | tee {log}"
+        "{LIGHTVAD} pretrain --run {params.folder} --device {DEVICE} --threads 1 {DEVICES} {SET} 2>&1 | tee {log}"

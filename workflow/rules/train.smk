@@ -11,9 +11,9 @@ rule train:
     threads: 1
     resources:
         mem_mb=6000,
-        gpu=GPUS,
+        gpu=GPUS * CONFIG.devices,
     params:
         config=digest_of("train"),
         folder=folder_of,
     shell:
-        "{LIGHTVAD} train --run {params.folder} --device {DEVICE} --threads 1 {SET} 2>&1 | tee {log}"
+        "{LIGHTVAD} train --run {params.folder} --device {DEVICE} --threads 1 {DEVICES} {SET} 2>&1 | tee {log}"

@@ -6,10 +6,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Machine:
-    """How a stage runs: device (`auto`, `cpu`, `cuda`) and CPU threads (0: all cores)."""
+    """How a stage runs.
+
+    Attributes:
+        device: `auto`, `cpu` or `cuda`.
+        threads: of the CPU; 0: all cores.
+        devices: processes of a training, with a GPU each if there are any (see `stages.devices`).
+    """
 
     device: str = "auto"
     threads: int = 0
+    devices: int = 1
 
     @property
     def cores(self) -> int:

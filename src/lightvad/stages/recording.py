@@ -42,6 +42,8 @@ def command_line(project: Project, stage: str, options: Options) -> str:
 def command_of(project: Project, run: Run, stage: str, machine: Machine) -> str:
     """The command that does a stage of a run again."""
     chosen = MACHINE_OPTIONS.get(stage, ("device", "threads"))
+    if machine.devices > 1:
+        chosen = (*chosen, "devices")
     return command_line(
         project, stage, {"run": run.folder.as_posix(), **{name: str(getattr(machine, name)) for name in chosen}}
     )

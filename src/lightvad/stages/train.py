@@ -3,6 +3,7 @@
 from lightvad.layout import Run
 from lightvad.methods.protocol import part_of
 from lightvad.project import Project
+from lightvad.stages.devices import on_devices
 from lightvad.stages.jobs import job_of
 from lightvad.stages.machine import Machine
 from lightvad.stages.recording import recorded
@@ -16,4 +17,4 @@ def run(project: Project, run: Run, machine: Machine) -> None:
     """
     machine.apply()
     with recorded(project, run, "train", machine=machine):
-        part_of(run.method, "training").train(job_of(project, run, "train", machine))
+        on_devices(part_of(run.method, "training").train, job_of(project, run, "train", machine), machine)

@@ -14,7 +14,7 @@ from torch import nn
 
 from lightvad.artifacts.weights import write_weights
 from lightvad.errors import LightvadError
-from lightvad.methods.background_agnostic.inputs import as_inputs
+from lightvad.methods.background_agnostic.inputs import ObjectCrops, as_inputs
 from lightvad.methods.background_agnostic.model import (
     STREAMS,
     BackgroundAgnostic,
@@ -27,6 +27,7 @@ from lightvad.methods.background_agnostic.samples import Batch, Samples, collect
 from lightvad.methods.background_agnostic.settings import AutoEncoders, Settings
 from lightvad.methods.protocol import Job
 from lightvad.objects.pseudo_abnormal import pseudo_abnormal_pool
+from lightvad.shares import average_gradients, share
 from lightvad.training_loop import Training, finish, fit, launch, seed_everything
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -149,6 +150,7 @@ def _train_autoencoders(
             with fabric.autocast():
                 error, adversarial = autoencoder_losses(stream, adversary, pair, weight=weight)
             fabric.backward(error + adversarial)
+            average_gradients(owned[name])
             nn.utils.clip_grad_norm_(owned[name], knobs.gradient_clip)
             losses |= {f"{name}_mse": float(error.detach()), f"{name}_pseudo_mse": float(adversarial.detach())}
         optimizer.step()
@@ -197,6 +199,7 @@ def _train_classifiers(
             with fabric.autocast():
                 loss = classifier_loss(stream, adversary, pair)
             fabric.backward(loss)
+            average_gradients(stream.classifier.parameters())
             losses[f"{name}_bce"] = float(loss.detach())
         optimizer.step()
         return losses
@@ -234,7 +237,9 @@ def _fit(
     def batches(epoch: int) -> Iterator[tuple[Batch, int]]:
         rng = np.random.default_rng((phase.seed, epoch))
         for batch in samples.batches(rng, objects=settings.objects_per_epoch, batch=settings.batch):
-            yield batch, epoch
+            own = Batch(*(ObjectCrops(*(share().of(part) for part in crops)) for crops in batch))
+            if len(own.normal.appearance):
+                yield own, epoch
 
     objects = min(len(samples.normal.appearance), settings.objects_per_epoch or len(samples.normal.appearance))
     fit(

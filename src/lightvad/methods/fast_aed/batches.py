@@ -8,6 +8,7 @@ import torch
 
 from lightvad.methods.fast_aed.pasting import Paster, paint
 from lightvad.methods.fast_aed.windows import Place, Targets, WindowReader, to_frames
+from lightvad.shares import WHOLE, Share
 from lightvad.video.clips import Clip
 
 PASTING, HELDOUT_PASTING = 7, 8
@@ -45,6 +46,7 @@ class Batches:
         seed: of the drawing.
         paster: pastes objects into the windows; None: they stay as they are.
         heldout_paster: the same for windows in order; its draws do not depend on the epoch.
+        share: which of the windows of a batch are read, where several processes train together.
     """
 
     reader: WindowReader
@@ -56,6 +58,7 @@ class Batches:
     seed: int
     paster: Paster | None = None
     heldout_paster: Paster | None = None
+    share: Share = WHOLE
 
     def __len__(self) -> int:
         """Batches an epoch; at least one."""
@@ -74,10 +77,12 @@ class Batches:
         order = draw.permutation(len(self.places))
         mirrored = draw.random(len(self.places)) < (0.5 if self.flip else 0)
 
+        of_share = [self.share.rank + 1] if self.share.count > 1 else []
         for index in range(count):
             chosen = slice(index * self.batch, (index + 1) * self.batch)
-            places = [self.places[k] for k in order[chosen]]
-            yield self._read(first + index, places, mirrored[chosen], self.paster, [*seed, index, PASTING])
+            places = [self.places[k] for k in self.share.of(order[chosen])]
+            flipped = self.share.of(mirrored[chosen])
+            yield self._read(first + index, places, flipped, self.paster, [*seed, index, PASTING, *of_share])
 
     def ordered(self, places: Sequence[Place]) -> Iterator[Batch]:
         """Some frames in the order given, none mirrored, the last batch smaller."""

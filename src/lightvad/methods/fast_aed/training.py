@@ -21,6 +21,7 @@ from lightvad.methods.fast_aed.pasting import Paster
 from lightvad.methods.fast_aed.settings import Adversarial, FastAedSettings, Schedule
 from lightvad.methods.fast_aed.windows import Place, Targets, WindowReader, normalized
 from lightvad.methods.protocol import Job
+from lightvad.shares import average_gradients, share, with_shared_norms
 from lightvad.training_loop import Training, finish, fit, launch, seed_everything
 
 METHOD = "fast_aed"
@@ -273,13 +274,14 @@ def descend(loss: torch.Tensor, network: nn.Module, optimizer: torch.optim.Optim
     """One step of the optimiser; gradients left in other networks are dropped at their own next step."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
+    average_gradients(network.parameters())
     if clip is not None:
         clip_grad_norm_(network.parameters(), clip)
     optimizer.step()
 
 
 def _on_device(network: Network, fabric: Fabric) -> Network:
-    return network.to(fabric.device).to(memory_format=torch.channels_last)
+    return with_shared_norms(network).to(fabric.device).to(memory_format=torch.channels_last)
 
 
 def _batches(job: Job, schedule: Schedule, targets: Targets | None) -> Batches:
@@ -287,6 +289,9 @@ def _batches(job: Job, schedule: Schedule, targets: Targets | None) -> Batches:
     places = places_of([job.clips[name] for name in job.training_clips()])
     if not places:
         message = f"{job.clips.root}: no training clips are left; lower `heldout_fraction` of the dataset"
+        raise LightvadError(message)
+    if schedule.batch % share().count:
+        message = f"{job.what}: a batch of {schedule.batch} windows cannot be divided among {share().count} devices"
         raise LightvadError(message)
     reader = WindowReader(job.clips, offsets=settings.offsets, frame_size=job.frame_size)
     paster = heldout_paster = None
@@ -303,6 +308,7 @@ def _batches(job: Job, schedule: Schedule, targets: Targets | None) -> Batches:
         seed=job.seed,
         paster=paster,
         heldout_paster=heldout_paster,
+        share=share(),
     )
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lightvad.methods.ssmtl.settings import TASKS, Heads, Settings, Trunk
+from lightvad.shares import batch_norm
 
 CHANNELS = {"narrow": (16, 32, 32), "wide": (32, 64, 64)}
 CONVOLUTIONS = {"shallow": 1, "deep": 2}
@@ -51,9 +52,9 @@ class BatchNormPerKind(nn.Module):
 
     def forward(self, x: torch.Tensor, kind: Kind) -> torch.Tensor:
         """(N, channels, h, w), any float -> the same shape."""
-        return F.batch_norm(
+        return batch_norm(
             x, self.mean[kind], self.variance[kind], self.weight, self.bias,
-            training=self.training, momentum=self.momentum, eps=self.epsilon,
+            training=self.training, momentum=self.momentum, epsilon=self.epsilon,
         )  # fmt: skip
 
     def folded(self, convolution: nn.Conv3d, kind: Kind) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,6 +16,7 @@ from lightvad.artifacts.tables import BOX
 from lightvad.errors import LightvadError
 from lightvad.methods.ssmtl.model import HALF_WINDOW
 from lightvad.objects.crops import crop_sequence
+from lightvad.shares import Share
 from lightvad.video.clips import ClipStore
 from lightvad.video.windows import window_indices
 
@@ -116,11 +117,29 @@ class Sampler:
     crop_size: int
     largest_step: int
 
-    def shuffled(self, objects: Objects, *, size: int, generator: np.random.Generator) -> Iterator[Batch]:
-        """Batches of `size` objects in random order; a last single object is left out (batch statistics need two)."""
+    def shuffled(
+        self,
+        objects: Objects,
+        *,
+        size: int,
+        generator: np.random.Generator,
+        skipping: np.random.Generator,
+        share: Share,
+    ) -> Iterator[Batch]:
+        """A share of batches of `size` objects in random order.
+
+        Args:
+            objects: to train on.
+            size: of a whole batch; of a last one that is too small for two objects in every share (batch statistics
+                need two), none is given.
+            generator: draws the order.
+            skipping: draws the skipped frames; where there are several shares, not `generator`, which would draw other
+                orders in each.
+            share: which objects of a batch.
+        """
         for rows in _chunks(self._order(objects, generator), size):
-            if len(rows) > 1:
-                yield self.batch(objects[rows], generator)
+            if len(own := share.of(rows)) > 1:
+                yield self.batch(objects[own], skipping)
 
     def in_order(self, objects: Objects, *, size: int, generator: np.random.Generator) -> Iterator[Batch]:
         """Batches of `size` objects in the order given; `generator` draws the skipped frames."""

@@ -19,6 +19,7 @@ from lightvad.methods.ssmtl.samples import Batch, Objects, Sampler, objects_of, 
 from lightvad.methods.ssmtl.settings import TASKS, Settings, Task
 from lightvad.methods.ssmtl.targets import Targets, forget_features, targets_of
 from lightvad.methods.ssmtl.task_scores import task_scores
+from lightvad.shares import average_gradients, share, with_shared_norms
 from lightvad.training_loop import Training, finish, fit, launch, seed_everything
 
 SMALLEST_SPREAD = 1e-6
@@ -58,7 +59,7 @@ def train(job: Job) -> None:
     heldout = objects_of(job.boxes.iloc[heldout_rows], targets.values[len(rows) :])
 
     seed_everything(job.seed)
-    network = _network(settings, targets).to(fabric.device)
+    network = with_shared_norms(_network(settings, targets)).to(fabric.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, schedule.epochs)
     joint = JointTraining(
@@ -108,13 +109,18 @@ class JointTraining:
         """The batches of an epoch, a function of seed and epoch."""
         generator = np.random.default_rng((self.seed, epoch))
         chosen = np.sort(generator.choice(len(self.trained), self.objects_per_epoch, replace=False))
-        return self.sampler.shuffled(self.trained[chosen], size=self.settings.training.batch, generator=generator)
+        own = share()
+        skipping = generator if own.count == 1 else np.random.default_rng((self.seed, epoch, own.rank + 1))
+        return self.sampler.shuffled(
+            self.trained[chosen], size=self.settings.training.batch, generator=generator, skipping=skipping, share=own
+        )
 
     def step(self, batch: Batch) -> dict[str, torch.Tensor]:
         """One step on the joint loss."""
         self.optimizer.zero_grad(set_to_none=True)
         losses = self._losses(batch)
         self.fabric.backward(losses["total"])
+        average_gradients(self.network.parameters())
         self.optimizer.step()
         return {name: loss.detach() for name, loss in losses.items()}
 

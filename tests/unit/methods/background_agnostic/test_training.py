@@ -20,6 +20,8 @@ from lightvad.methods.background_agnostic.training import (
     classifier_loss,
     train,
 )
+from lightvad.stages.devices import on_devices
+from lightvad.stages.machine import Machine
 
 
 @pytest.fixture
@@ -109,6 +111,22 @@ def test_training_writes_weights_and_rows(tiny_job):
         assert float(first[1][f"{name}_mse"]) < float(first[0][f"{name}_mse"])
     assert len(read_csv(job.folder / "pseudo_abnormal.csv")) == 32
     assert not (job.folder / "_resume").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does(tiny_job):
+    one, two = tiny_job("one"), tiny_job("two")
+    train(one)
+    on_devices(train, two, Machine("cpu", 2, devices=2))
+    for file in ("training.csv", "training_classifiers.csv"):
+        rows = zip(read_csv(one.folder / file), read_csv(two.folder / file), strict=True)
+        for alone, shared in rows:
+            values = [{k: float(v) for k, v in row.items() if k != "seconds"} for row in (alone, shared)]
+            assert values[1] == pytest.approx(values[0], rel=1e-3), file
+    weights = [read_weights(job.folder / "model.safetensors", "background_agnostic")[0] for job in (one, two)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=0, atol=2e-3, msg=name)
+    assert not (two.folder / "_resume").exists()
 
 
 @pytest.mark.slow

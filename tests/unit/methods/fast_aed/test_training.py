@@ -1,6 +1,8 @@
 """Both phases: what they write, that every loss and knob moves the weights, and that a killed training is continued."""
 
+import multiprocessing
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -19,6 +21,8 @@ from lightvad.methods.fast_aed import training
 from lightvad.methods.fast_aed.model import Student
 from lightvad.methods.fast_aed.settings import Network, Schedule
 from lightvad.methods.protocol import Job
+from lightvad.stages.devices import on_devices
+from lightvad.stages.machine import Machine
 from lightvad.video.clips import ClipStore
 
 MakeJob = Callable[..., Job]
@@ -251,3 +255,42 @@ def test_averaged_weights_follow_the_weights_and_lag_behind() -> None:
             average.update_parameters(network)
     # An exponential average with decay d of a ramp lags d / (1 - d) behind it.
     assert average.module.weight.item() == pytest.approx(199 - 9, abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("phase", ["pretrain", "train"])
+def test_two_processes_learn_what_one_does(make_job: MakeJob, phase: str) -> None:
+    settings = {"horizontal_flip": False, phase + "ing": {"epochs": 3}}
+    work, file = getattr(training, phase), f"{phase}ing.csv"
+    one, two = make_job("one", settings), make_job("two", settings)
+    work(one)
+    on_devices(work, two, Machine("cpu", 2, devices=2))
+    loss = {"pretrain": "reconstruction", "train": "distillation"}[phase]
+    alone, shared = ([float(row[loss]) for row in read_csv(job.folder / file)] for job in (one, two))
+    assert shared == pytest.approx(alone, rel=1e-2)
+
+
+@pytest.mark.slow
+def test_a_killed_training_of_two_processes_goes_on(make_job: MakeJob, tmp_path: Path) -> None:
+    whole, killed = (make_job(name, {"training": {"epochs": 3}}) for name in ("whole", "killed"))
+    machine = Machine("cpu", 2, devices=2)
+    on_devices(training.train, whole, machine)
+    process = multiprocessing.get_context("spawn").Process(target=on_devices, args=(training.train, killed, machine))
+    process.start()
+    while not (killed.folder / "_resume/training.pt").is_file():
+        time.sleep(0.01)
+        assert process.is_alive()
+    process.kill()
+    process.join()
+    time.sleep(1)  # its children see that it is gone
+    on_devices(training.train, killed, machine)
+    assert (killed.folder / "model.safetensors").read_bytes() == (whole.folder / "model.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+def test_what_one_of_two_processes_says_is_one_line(make_job: MakeJob) -> None:
+    machine = Machine("cpu", 2, devices=2)
+    with pytest.raises(LightvadError, match="a batch of 5 windows cannot be divided among 2 devices"):
+        on_devices(training.train, make_job("odd", {"training": {"batch": 5}}), machine)
+    with pytest.raises(LightvadError, match="became nan at batch"):
+        on_devices(training.train, make_job("wild", {"training": {"lr": 1e30}}), machine)

@@ -19,6 +19,8 @@ from lightvad.methods.ssmtl.model import SSMTL
 from lightvad.methods.ssmtl.samples import Batch
 from lightvad.methods.ssmtl.settings import TASKS, Settings, Task
 from lightvad.methods.ssmtl.training import BestSoFar, loss_weights, proxy_losses, train
+from lightvad.stages.devices import on_devices
+from lightvad.stages.machine import Machine
 from lightvad.video.clips import ClipStore
 
 JobMaker = Callable[..., Job]
@@ -133,6 +135,16 @@ def test_a_killed_training_ends_with_the_bytes_of_an_undisturbed_one(
     assert ended(tasks[1:], tmp_path) == 0
     assert (killed.folder / "model.safetensors").read_bytes() == (undisturbed.folder / "model.safetensors").read_bytes()
     assert not (killed.folder / "_resume").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(toy_job: JobMaker) -> None:
+    job = toy_job()
+    on_devices(train, job, Machine("cpu", 2, devices=2))
+    rows = read_csv(job.folder / "training.csv")
+    assert float(rows[-1]["total"]) < float(rows[0]["total"])
+    assert (job.folder / "model.safetensors").is_file()
+    assert not (job.folder / "_resume").exists()
 
 
 def test_task_4_without_targets_names_the_keys(toy_job: JobMaker) -> None:
