@@ -271,11 +271,12 @@ def test_two_processes_learn_what_one_does(make_job: MakeJob, phase: str) -> Non
 
 
 @pytest.mark.slow
-def test_a_killed_training_of_two_processes_goes_on(make_job: MakeJob, tmp_path: Path) -> None:
+def test_a_killed_training_of_two_processes_goes_on(make_job: MakeJob) -> None:
     whole, killed = (make_job(name, {"training": {"epochs": 3}}) for name in ("whole", "killed"))
     machine = Machine("cpu", 2, devices=2)
     on_devices(training.train, whole, machine)
-    process = multiprocessing.get_context("spawn").Process(target=on_devices, args=(training.train, killed, machine))
+    unread = replace(killed, clips=ClipStore(killed.clips.root))
+    process = multiprocessing.get_context("spawn").Process(target=on_devices, args=(training.train, unread, machine))
     process.start()
     while not (killed.folder / "_resume/training.pt").is_file():
         time.sleep(0.01)
@@ -284,7 +285,8 @@ def test_a_killed_training_of_two_processes_goes_on(make_job: MakeJob, tmp_path:
     process.join()
     time.sleep(1)  # its children see that it is gone
     on_devices(training.train, killed, machine)
-    assert (killed.folder / "model.safetensors").read_bytes() == (whole.folder / "model.safetensors").read_bytes()
+    weights = [read_weights(job.folder / "model.safetensors", "fast_aed")[0] for job in (whole, killed)]
+    assert not differ(*weights)
 
 
 @pytest.mark.slow
