@@ -86,22 +86,8 @@ def train(job: Job) -> None:
     if not settings.distils:
         _keep_autoencoder(job)
         return
-    fabric = launch(job.device, settings.precision)
-    seed_everything(job.seed)
-    resolutions = settings.map_resolutions(job.resolutions)
-    branches = len(job.teachers) if settings.network.branches == "per_teacher" else 1
-    student = _on_device(Student(settings.network, resolutions, branches), fabric)
-    if job.pretrained is not None:
-        load_state(student.encoder, _encoder_state(job), job.pretrained)
-    targets = Targets(
-        job.teachers,
-        job.clips.clips("train"),
-        resolutions=resolutions,
-        frame_size=job.frame_size,
-        folder=job.folder,
-    )
-    batches = _batches(job, settings.training, targets)
-    phase = Distillation(job, fabric, student, batches)
+    phase = distillation_of(job, launch(job.device, settings.precision))
+    batches = phase.batches
     training = Training(
         what=job.what,
         folder=job.folder,
@@ -125,6 +111,29 @@ def train(job: Job) -> None:
         left.unlink()  # of a training that kept others
     write_weights(job.folder / "model.safetensors", phase.kept.state_dict(), job.metadata)
     finish(training)
+
+
+def distillation_of(job: Job, fabric: Fabric) -> "Distillation":
+    """The second phase at its start: a student with the pre-trained encoder, and its batches.
+
+    Raises:
+        LightvadError: teachers' maps are missing, or the pre-trained weights do not fit.
+    """
+    settings: FastAedSettings = job.settings
+    seed_everything(job.seed)
+    resolutions = settings.map_resolutions(job.resolutions)
+    branches = len(job.teachers) if settings.network.branches == "per_teacher" else 1
+    student = _on_device(Student(settings.network, resolutions, branches), fabric)
+    if job.pretrained is not None:
+        load_state(student.encoder, _encoder_state(job), job.pretrained)
+    targets = Targets(
+        job.teachers,
+        job.clips.clips("train"),
+        resolutions=resolutions,
+        frame_size=job.frame_size,
+        folder=job.folder,
+    )
+    return Distillation(job, fabric, student, _batches(job, settings.training, targets))
 
 
 class Distillation:
