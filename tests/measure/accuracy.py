@@ -1,7 +1,7 @@
 """What an export's precision costs: `python -m tests.measure.accuracy --run RUN --model EXPORT`.
 
-The whole test split of the run's dataset is scored by the run's network in fp32 eager and by the export, frame by frame;
-AUC under every protocol of the dataset, and the largest difference of a raw score.
+The whole test split of the run's dataset is scored by the run's network in fp32 eager and by the export: AUC under every
+protocol of the dataset, and the largest difference of a raw score.
 """
 
 import argparse
@@ -49,11 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
                 protocol, table.merge(labels, on=["clip", "frame"]), smoothing=dataset.smoothing, fps=dataset.fps,
                 bootstrap=0, seed=0,
             )  # fmt: skip
-            found.setdefault(protocol, {})[name] = {key: result[key] for key in ("micro", "macro")}
-        micro = [100 * found[protocol][name]["micro"] for name in scores]
-        print(
-            f"{protocol}: micro AUC {micro[0]:.2f} in fp32 eager, {micro[1]:.2f} of the export ({micro[1] - micro[0]:+.3f})"
-        )
+            found.setdefault(protocol, {})[name] = {key: result[key] for key in ("micro_auc", "macro_auc")}
+        micro = [100 * found[protocol][name]["micro_auc"] for name in scores]
+        gained = micro[1] - micro[0]
+        print(f"{protocol}: micro AUC {micro[0]:.2f} in fp32 eager, {micro[1]:.2f} of the export ({gained:+.3f})")
     spread = float(scores["fp32 eager"]["score"].std())
     frames = len(scores["export"])
     print(f"{frames} frames, largest difference of a raw score {difference:.3g} (standard deviation {spread:.3g})")
