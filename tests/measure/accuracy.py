@@ -1,6 +1,6 @@
 """What an export's precision costs: `python -m tests.measure.accuracy --run RUN --model EXPORT`.
 
-The whole test split of the run's dataset is scored by the run's network in fp32 eager and by the export: AUC under every
+The test split of the dataset is scored by the run's network in fp32 eager and by the export, whole: AUC under every
 protocol of the dataset, and the largest difference of a raw score.
 """
 
