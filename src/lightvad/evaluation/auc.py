@@ -16,7 +16,7 @@ single-class clip defined. Sources: sheets fast_aed (section 5), aed_mae (sectio
 `plain` is a project choice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,15 +111,23 @@ def evaluate_protocol(
 
 
 def micro_difference(
-    first: pd.DataFrame, second: pd.DataFrame, *, smoothing: Smoothing, fps: float, bootstrap: int, seed: int
+    first: Sequence[pd.DataFrame],
+    second: Sequence[pd.DataFrame],
+    *,
+    smoothing: Smoothing,
+    fps: float,
+    bootstrap: int,
+    seed: int,
 ) -> tuple[float, float, float] | None:
-    """Plain micro AUC of one run minus that of another: the difference and the ends of its 95% interval.
+    """Plain micro AUC of one configuration minus that of another: the difference and the ends of its 95% interval.
 
-    Paired: both are resampled with the same draws of clips, which are the larger part of the noise.
+    Paired: run k of one stands against run k of the other (the same training seed), and all are resampled with the same
+    draws of clips, which are the larger part of the noise. Of several pairs the mean counts; each resample draws as
+    many pairs again, so that the interval holds the noise of training, too.
 
     Args:
-        first: table FRAME_SCORES with known labels.
-        second: the same clips and labels.
+        first: tables FRAME_SCORES with known labels, a training seed each.
+        second: as many, of the same clips and labels.
         smoothing: the dataset's kernels.
         fps: frames a second.
         bootstrap: resamples of the clips, at least 1.
@@ -129,23 +137,34 @@ def micro_difference(
         In [-1, 1]; None where there are no labels, all frames have the same one, or there is a single clip.
 
     Raises:
-        LightvadError: the two are of other clips or labels.
+        LightvadError: two are of other clips or labels.
     """
-    if first.empty:
+    if any(scores.empty for scores in (*first, *second)):
         return None
     rules = rules_of("plain", smoothing, fps)
-    runs = [[smoothed_clip(clip, rules) for clip in clips_of(scores)] for scores in (first, second)]
-    same = [(clip.name, clip.labels.tolist()) for clip in runs[0]] == [(c.name, c.labels.tolist()) for c in runs[1]]
-    if not same:
+    pairs = [
+        [[smoothed_clip(clip, rules) for clip in clips_of(scores)] for scores in pair]
+        for pair in zip(first, second, strict=True)
+    ]
+    known = [[(clip.name, clip.labels.tolist()) for clip in clips] for pair in pairs for clips in pair]
+    if any(one != known[0] for one in known):
         message = "frame scores of two runs are not of the same clips and labels; score both again"
         raise LightvadError(message)
-    count = len(runs[0])
-    whole = [float(_resampled_micro(clips, np.ones((1, count)))[0]) for clips in runs]
-    if np.isnan(whole).any() or count < 2:
+    count = len(known[0])
+    whole, times = np.ones((1, count)), _resamples(count, bootstrap, seed)
+    value = float(np.mean([_micro_gap(pair, whole) for pair in pairs]))
+    if np.isnan(value) or count < 2:
         return None
-    times = _resamples(count, bootstrap, seed)
-    found = _interval(_resampled_micro(runs[0], times) - _resampled_micro(runs[1], times))
-    return None if found is None else (whole[0] - whole[1], found[0], found[1])
+    gaps = np.stack([_micro_gap(pair, times) for pair in pairs])
+    drawn = np.random.default_rng((seed, len(pairs))).integers(len(pairs), size=gaps.shape)
+    found = _interval(np.take_along_axis(gaps, drawn, axis=0).mean(axis=0))
+    return None if found is None else (value, found[0], found[1])
+
+
+def _micro_gap(pair: Sequence[list[ClipScores]], times: np.ndarray) -> np.ndarray:
+    """Micro AUC of the first run minus that of the second in every resample (see `_resampled_micro`): (B,)."""
+    first, second = (_resampled_micro(clips, times) for clips in pair)
+    return first - second
 
 
 def clips_of(scores: pd.DataFrame) -> list[ClipScores]:

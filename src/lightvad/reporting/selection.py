@@ -87,7 +87,7 @@ def table_inputs(
 
 def _compared(table: Table, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Run]:
     """The runs whose frame scores are compared with the reference's."""
-    return [] if table.reference is None else runs_of(table, datasets=datasets, budget=budget, seeds=seeds[:1])
+    return [] if table.reference is None else runs_of(table, datasets=datasets, budget=budget, seeds=seeds)
 
 
 def figure_inputs(figure: Figure, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Path]:

@@ -28,7 +28,7 @@ class Difference:
 
 
 def differences_of(shown: Shown, table: Table, dataset: str) -> dict[str, Difference]:
-    """Variant -> its difference from the table's reference on one dataset, from the first seed.
+    """Variant -> its difference from the table's reference on one dataset, over all seeds.
 
     Empty where the table has no reference, or the dataset no labels or a single clip.
 
@@ -37,16 +37,18 @@ def differences_of(shown: Shown, table: Table, dataset: str) -> dict[str, Differ
     """
     if table.reference is None:
         return {}
-    runs = {row.variant: run_of(row, dataset, shown.budget, shown.seeds[0]) for row in table.rows}
+    scores = {
+        row.variant: [_scores(shown, run_of(row, dataset, shown.budget, seed)) for seed in shown.seeds]
+        for row in table.rows
+    }
     spec = shown.project.dataset(dataset)
-    reference = _scores(shown, runs[table.reference])
     found = {}
-    for variant, run in runs.items():
+    for variant, own in scores.items():
         if variant == table.reference:
             continue
         bounds = micro_difference(
-            _scores(shown, run),
-            reference,
+            own,
+            scores[table.reference],
             smoothing=spec.smoothing,
             fps=spec.fps,
             bootstrap=RESAMPLES,
@@ -75,8 +77,10 @@ def difference_sentences(shown: Shown, table: Table) -> list[str]:
             + (" (inside the noise)" if one.is_noise else "")
             for variant, one in found.items()
         ]
+        seeds = ", ".join(str(seed) for seed in shown.seeds)
+        paired = f"seed {seeds}" if len(shown.seeds) == 1 else f"and seeds {seeds}"
         sentences.append(
-            f"Against {labels[str(table.reference)]} on {dataset} (plain micro AUC, paired bootstrap over clips, seed"
-            f" {shown.seeds[0]}): {'; '.join(told)}."
+            f"Against {labels[str(table.reference)]} on {dataset} (plain micro AUC, paired bootstrap over clips"
+            f"{',' if len(shown.seeds) == 1 else ''} {paired}): {'; '.join(told)}."
         )
     return sentences

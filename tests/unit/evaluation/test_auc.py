@@ -164,7 +164,7 @@ def test_a_thousand_resamples_of_a_dataset(name: Protocol) -> None:
 
 
 def difference(first: pd.DataFrame, second: pd.DataFrame) -> tuple[float, float, float] | None:
-    return micro_difference(first, second, smoothing=UNSMOOTHED, fps=10.0, bootstrap=200, seed=0)
+    return micro_difference([first], [second], smoothing=UNSMOOTHED, fps=10.0, bootstrap=200, seed=0)
 
 
 def test_a_run_does_not_differ_from_itself() -> None:
@@ -192,6 +192,21 @@ def test_paired_draws_are_narrower_than_two_of_their_own() -> None:
     assert found is not None
     alone = evaluated("plain", good, smoothing=UNSMOOTHED, bootstrap=200)["micro_auc_ci95"]
     assert found[2] - found[1] < (alone[1] - alone[0]) / 3
+
+
+def test_of_several_seeds_the_mean_counts_and_their_noise_widens_the_interval() -> None:
+    reference = random_scores(clips=8, seed=3)
+    shifts = (-0.1, 0.0, 0.25)
+    runs = [reference.assign(score=reference["score"] + shift * reference["label"]) for shift in shifts]
+    alone = [difference(run, reference) for run in runs]
+    together = micro_difference(runs, [reference] * 3, smoothing=UNSMOOTHED, fps=10.0, bootstrap=400, seed=0)
+    assert together is not None
+    assert together[0] == pytest.approx(np.mean([one[0] for one in alone if one is not None]))
+    assert together[1] < together[0] < together[2]
+    widths = [one[2] - one[1] for one in alone if one is not None]
+    assert together[2] - together[1] > np.mean(widths)
+    same = micro_difference(runs[:1] * 3, [reference] * 3, smoothing=UNSMOOTHED, fps=10.0, bootstrap=200, seed=0)
+    assert same == pytest.approx(alone[0])
 
 
 def test_without_two_clips_or_two_classes_there_is_no_difference() -> None:
