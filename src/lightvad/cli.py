@@ -374,7 +374,7 @@ def benchmark(
     height: Annotated[int, typer.Option(min=16, help="With --method: frame height in pixels.")] = 360,
     width: Annotated[int, typer.Option(min=16, help="With --method: frame width in pixels.")] = 640,
     video: Annotated[
-        Path | None, typer.Option(help="With --method and --engines: what it is timed on end to end.")
+        Path | None, typer.Option(help="With --method and --engines: a short clip that it is timed on end to end.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="With --method: the JSON file to write.")] = None,
     engines: Annotated[

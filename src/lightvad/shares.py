@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
-from torch.distributed.nn.functional import all_reduce
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from lightvad.errors import LightvadError
 
 Indexed = TypeVar("Indexed", bound=Any)
 Network = TypeVar("Network", bound=nn.Module)
@@ -32,7 +34,10 @@ class Share:
     count: int = 1
 
     def of(self, items: Indexed) -> Indexed:
-        """Every `count`-th of the items of a batch (list, array, tensor); all shares are of one size."""
+        """Every `count`-th of the items of a batch (list, array, tensor).
+
+        All shares are of one size; what is left over of a batch that cannot be divided is in none.
+        """
         whole: Indexed = items[: len(items) // self.count * self.count]
         shared: Indexed = whole[self.rank :: self.count]
         return shared
@@ -45,6 +50,26 @@ _SHARES = [WHOLE]
 def share() -> Share:
     """This process's share: all of it, but in a process that has joined others."""
     return _SHARES[-1]
+
+
+def check_divisible(batch: int, what: str, *, least: int = 1) -> None:
+    """Check that a batch can be divided among the processes.
+
+    Args:
+        batch: its size.
+        what: is trained, for the message.
+        least: items that a share needs.
+
+    Raises:
+        LightvadError: it cannot.
+    """
+    count = share().count
+    if batch % count or batch // count < least:
+        message = (
+            f"{what}: a batch of {batch} cannot be divided among {count} devices ({least} or more for each); give other"
+            " --devices, or another `batch` in the method's settings"
+        )
+        raise LightvadError(message)
 
 
 def join(own: Share, port: int) -> None:
@@ -61,6 +86,24 @@ def join(own: Share, port: int) -> None:
         "NODE_RANK": "0",
         "LOCAL_RANK": str(own.rank),
     }
+
+
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over the processes; each has a part in the losses of all."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, own: torch.Tensor) -> torch.Tensor:
+        del ctx
+        total = own.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: torch.Tensor) -> torch.Tensor:
+        del ctx
+        total = gradient.contiguous().clone()
+        torch.distributed.all_reduce(total)
+        return total
 
 
 def batch_norm(
@@ -93,9 +136,9 @@ def batch_norm(
     if count == 1 or not training:
         return functional.batch_norm(x, running_mean, running_variance, weight, bias, training, momentum, epsilon)
     wide, over, shape = x.float(), [0, *range(2, x.dim())], (1, -1, *[1] * (x.dim() - 2))
-    mean = all_reduce(wide.mean(over)) / count
+    mean = _Sum.apply(wide.mean(over)) / count
     centred = wide - mean.view(shape)
-    variance = all_reduce(centred.square().mean(over)) / count
+    variance = _Sum.apply(centred.square().mean(over)) / count
     with torch.no_grad():
         values = count * x.numel() // x.shape[1]
         running_mean.lerp_(mean, momentum)
@@ -153,10 +196,14 @@ def _average(tensors: Sequence[torch.Tensor]) -> None:
 
 
 def average_numbers(values: dict[str, float], device: torch.device) -> dict[str, float]:
-    """Numbers of one epoch, the same names in every process, as means over the processes."""
+    """Numbers of one epoch as means over the processes.
+
+    Args:
+        values: the same names in the same order in every process.
+        device: over which the processes exchange tensors.
+    """
     if share().count == 1 or not values:
         return values
-    found = torch.tensor(list(values.values()), dtype=torch.float64 if device.type == "cpu" else torch.float32)
-    on_device = found.to(device)
-    _average([on_device])
-    return dict(zip(values, on_device.tolist(), strict=True))
+    found = torch.tensor(list(values.values()), dtype=torch.float64, device=device)
+    _average([found])
+    return dict(zip(values, found.tolist(), strict=True))

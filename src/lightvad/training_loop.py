@@ -44,6 +44,7 @@ def launch(device: str, precision: str) -> Fabric:
 
     Raises:
         LightvadError: `cuda` is asked for and there is none.
+        RuntimeError: the processes do not find each other.
     """
     kind, count = device_of(device).type, share().count
     if count == 1:
@@ -95,6 +96,11 @@ class Training:
     unit: str = "batches"
 
     @property
+    def state_digest(self) -> str:
+        """`digest`, and the number of processes where there are several: they draw otherwise than one."""
+        return self.digest if share().count == 1 else f"{self.digest}, {share().count} devices"
+
+    @property
     def state_path(self) -> Path:
         """The resume state."""
         return self.folder / "_resume" / f"{self.csv.stem}.pt"
@@ -120,7 +126,8 @@ def fit(
         after_epoch: called in eval mode with the epoch number; returns further columns (validation losses).
 
     Raises:
-        LightvadError: a loss is NaN or infinite, or the resume state is damaged or of another configuration.
+        LightvadError: a loss is NaN or infinite, an epoch has no batch, or the resume state is damaged or of another
+            configuration.
     """
     rows = _resume(training)
     if not rows:
@@ -139,16 +146,20 @@ def fit(
         lr = next(iter(training.optimizers.values())).param_groups[0]["lr"]
         for scheduler in training.schedulers:
             scheduler.step()
+        if not count:
+            message = f"{what}: not a single batch; give more clips, smaller batches or fewer --devices"
+            raise LightvadError(message)
         device = next(iter(training.optimizers.values())).param_groups[0]["params"][0].device
         sums = average_numbers(sums, device)
-        row = {"epoch": float(epoch + 1), **{name: value / max(count, 1) for name, value in sums.items()}}
+        row = {"epoch": float(epoch + 1), **{name: value / count for name, value in sums.items()}}
         if after_epoch is not None:
             for module in training.modules.values():
                 module.eval()
             with torch.no_grad():
                 row |= {name: _finite(_number(value), name, count, what) for name, value in after_epoch(epoch).items()}
         rows.append({**row, "lr": lr, "seconds": round(time.monotonic() - started, 2)})
-        _save(training, rows)
+        if share().rank == 0:
+            _save(training, rows)
         say(f"{what}: " + ", ".join(f"{name} {value:.4g}" for name, value in rows[-1].items() if name != "epoch"))
     for module in training.modules.values():
         module.eval()
@@ -179,7 +190,7 @@ def _finite(value: float, name: str, batch: int, what: str) -> float:
 
 def _save(training: Training, rows: list[dict[str, float]]) -> None:
     state = {
-        "digest": training.digest,
+        "digest": training.state_digest,
         "rows": rows,
         "modules": {name: module.state_dict() for name, module in training.modules.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in training.optimizers.items()},
@@ -199,8 +210,11 @@ def _resume(training: Training) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     state = read_state(path)
-    if state["digest"] != training.digest:
-        message = f"{path}: resume state of another configuration, code or data; delete it to train from the start"
+    if state["digest"] != training.state_digest:
+        message = (
+            f"{path}: resume state of another configuration, code, data or number of devices; delete it to train from"
+            " the start"
+        )
         raise LightvadError(message)
     for name, module in training.modules.items():
         module.load_state_dict(state["modules"][name])
@@ -210,7 +224,7 @@ def _resume(training: Training) -> list[dict[str, float]]:
         scheduler.load_state_dict(saved)
     torch.set_rng_state(state["random"]["torch"])
     if torch.cuda.is_available() and state["random"]["cuda"]:
-        torch.cuda.set_rng_state_all(state["random"]["cuda"])
+        torch.cuda.set_rng_state_all(state["random"]["cuda"][: torch.cuda.device_count()])
     random.setstate((3, tuple(state["random"]["python"]), None))
     np.random.set_state(tuple(state["random"]["numpy"]))  # noqa: NPY002
     say(f"{training.what}: resuming after epoch {len(state['rows'])} of {training.epochs}")

@@ -8,12 +8,12 @@ rule pretrain:
         f"{RUN}/records/pretrain.json",
     log:
         f"{LOG}/pretrain.log",
-    threads: 1
+    threads: CONFIG.devices
     resources:
-        mem_mb=6000,
+        mem_mb=6000 * CONFIG.devices,
         gpu=GPUS * CONFIG.devices,
     params:
         config=digest_of("pretrain"),
         folder=folder_of,
     shell:
-        "{LIGHTVAD} pretrain --run {params.folder} --device {DEVICE} --threads 1 {DEVICES} {SET} 2>&1 | tee {log}"
+        "{LIGHTVAD} pretrain --run {params.folder} --device {DEVICE} --threads {CONFIG.devices} {DEVICES} {SET} 2>&1 | tee {log}"

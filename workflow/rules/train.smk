@@ -8,12 +8,12 @@ rule train:
     log:
         f"{LOG}/train.log",
     priority: 1
-    threads: 1
+    threads: CONFIG.devices
     resources:
-        mem_mb=6000,
+        mem_mb=6000 * CONFIG.devices,
         gpu=GPUS * CONFIG.devices,
     params:
         config=digest_of("train"),
         folder=folder_of,
     shell:
-        "{LIGHTVAD} train --run {params.folder} --device {DEVICE} --threads 1 {DEVICES} {SET} 2>&1 | tee {log}"
+        "{LIGHTVAD} train --run {params.folder} --device {DEVICE} --threads {CONFIG.devices} {DEVICES} {SET} 2>&1 | tee {log}"

@@ -26,6 +26,8 @@ from lightvad.progress import say
 SHORT = 12
 """Digits of a sha256 that a line shows."""
 
+WHOSE_MEMORY = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+"""Of a training on several devices the largest process counts."""
 PACKAGES = (
     "lightvad",
     "numpy",
@@ -121,7 +123,7 @@ def recording(
             "threads": threads,
             "started": began,
             "seconds": seconds,
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            "peak_memory_mb": round(max(resource.getrusage(who).ru_maxrss for who in WHOSE_MEMORY) / 1024),
         },
     )
     remove_left([path, *(root / file for file in written)])

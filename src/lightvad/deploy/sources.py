@@ -31,11 +31,13 @@ class Waiting:
         window: uint8 (h, w, 3F).
         dropped: windows of the stream that were dropped since the one before.
         due: when its last frame was due, on the clock of `time.monotonic`.
+        shown: when its current frame was, the one that is scored.
     """
 
     window: torch.Tensor | None
     dropped: int
     due: float
+    shown: float
 
 
 @dataclass
@@ -147,19 +149,20 @@ class Source:
     def _segment(self) -> str:
         """Read until the source ends or breaks; returns why it did."""
         windows = self._make_windows()
+        moments: deque[float] = deque()  # of the frames whose windows are not complete yet
         try:
-            self._stream(windows)
+            self._stream(windows, moments)
             reason = ENDED
         except (OSError, IndexError, ValueError, av.FFmpegError) as error:
             reason = f"is lost ({error})"
         now = time.monotonic()
         for window in windows.rest():
-            self._offer(window, now)
+            self._offer(window, now, moments.popleft())
         with self._changed:
-            self._queue.append(Waiting(None, 0, now))
+            self._queue.append(Waiting(None, 0, now, now))
         return reason
 
-    def _stream(self, windows: Windows) -> None:
+    def _stream(self, windows: Windows, moments: deque[float]) -> None:
         begun = time.monotonic()
         for t, frame in enumerate(self._frames()):
             due = time.monotonic()
@@ -173,8 +176,9 @@ class Source:
                 say(f"{shown(self.name)}: frame {self.counts.frames} has another size ({size[0]}x{size[1]}); resized")
             self.frame_size = size
             self.counts.frames += 1
+            moments.append(due)
             for window in windows.push(frame):
-                self._offer(window, due)
+                self._offer(window, due, moments.popleft())
 
     def _frames(self) -> Iterator[np.ndarray]:
         options = {"rtsp_transport": "tcp"} if self.name.startswith("rtsp") else {}
@@ -188,7 +192,7 @@ class Source:
             for frame in container.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
 
-    def _offer(self, window: torch.Tensor, due: float) -> None:
+    def _offer(self, window: torch.Tensor, due: float, shown: float) -> None:
         with self._changed:
             while self._waits and len(self._queue) >= self._room and not self._stop.is_set():
                 self._changed.wait(0.5)
@@ -204,7 +208,7 @@ class Source:
                     missing = 0
             else:
                 missing = 0
-            self._queue.append(Waiting(window, missing, due))
+            self._queue.append(Waiting(window, missing, due, shown))
 
 
 def is_file(name: str) -> bool:

@@ -35,6 +35,7 @@ class StoredMaps:
         return self._count
 
     def __getitem__(self, t: int) -> np.ndarray:
+        """The map of frame t: float16 (h, w)."""
         cells = int(np.prod(self._shape))
         found = np.fromfile(self._path, np.float16, cells, offset=t * cells * np.dtype(np.float16).itemsize)
         return found.reshape(self._shape)
@@ -164,7 +165,8 @@ def _write_scores(name: Path, scores: Scores, threshold: float | None) -> None:
     )
     write_table(name.with_name(f"{name.name}.scores.parquet"), table, VIDEO_SCORES)
     with atomic_path(name.with_name(f"{name.name}.scores.csv")) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
+        shown = table.assign(seconds=table["seconds"].map("{:.3f}".format))
+        shown.to_csv(temporary, index=False, float_format="%.6g")
     path = name.with_name(f"{name.name}.events.jsonl")
     if threshold is None:
         path.unlink(missing_ok=True)  # of an earlier call with a threshold

@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,11 +23,27 @@ BATCHES = (8, 4, 2, 1)
 """Windows in one pass: so many if so many wait. Few sizes, since some engines compile each anew."""
 IDLE_SECONDS = 0.002
 STOP_SECONDS = 2.0
+"""For the readers of all sources together, at the end."""
 TOLD_EVERY = 60.0
 """Seconds between two lines on how the streams are."""
 
 Tell = Callable[[str], None]
 """Takes a line of JSON: an alarm."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """An alarm that begins or has ended.
+
+    Attributes:
+        kind: `begin` or `end`.
+        event: what is known of it so far; frames are counted from the start of the stream.
+        times: `start_time`, `peak_time`, `end_time`: time of day in UTC, ISO 8601; empty for a file.
+    """
+
+    kind: str
+    event: Event
+    times: dict[str, str]
 
 
 @dataclass
@@ -42,8 +59,7 @@ class Stream:
         scored: frames that the network has seen.
         frames: frames whose smoothed score is known.
         latency: seconds from when the last scored frame was due to its score.
-        began: frame at which the last alarm began, and when that was due.
-        known: frame whose smoothed score was the last to be known, and when that was due.
+        clock: seconds from the zero of `time.monotonic` to that of `time.time`.
     """
 
     source: Source
@@ -54,57 +70,48 @@ class Stream:
     scored: int = 0
     frames: int = 0
     latency: float = 0.0
-    began: tuple[int, float] = (0, 0.0)
-    known: tuple[int, float] = (0, 0.0)
+    clock: float = field(default_factory=lambda: time.time() - time.monotonic())
     _last: float | None = None
     _kept: deque[tuple[np.ndarray, float]] = field(default_factory=deque)
+    _known_last: tuple[int, float] = (0, 0.0)
+    _began: tuple[int, float] = (0, 0.0)
 
-    def push(self, score: float, anomaly_map: np.ndarray, due: float, *, dropped: int) -> list[tuple[str, Event]]:
-        """Add a frame's score, its finest map and when it was due; dropped frames before it count as the last scored.
+    def push(self, score: float, anomaly_map: np.ndarray, shown: float, *, dropped: int) -> list[Alarm]:
+        """Add a frame's score; dropped frames before it count as the last one scored.
+
+        Args:
+            score: raw.
+            anomaly_map: float (h, w), its finest.
+            shown: when the source sent it, on the clock of `time.monotonic`.
+            dropped: frames since the last one that were not scored.
 
         Returns:
-            What has become known: `begin` and `end` of alarms.
+            What has become known.
         """
-        found: list[tuple[str, Event]] = []
+        found: list[Alarm] = []
         for missing in range(dropped, 0, -1):
-            found += self._pushed(
-                score if self._last is None else self._last, anomaly_map, due - missing / self.source.fps
-            )
-        found += self._pushed(score, anomaly_map, due)
+            repeated = score if self._last is None else self._last
+            found += self._pushed(repeated, anomaly_map, shown - missing / self.source.fps)
+        found += self._pushed(score, anomaly_map, shown)
         self._last = score
         self.scored += 1
         return found
 
-    def rest(self) -> list[tuple[str, Event]]:
+    def rest(self) -> list[Alarm]:
         """What the end of what was read without a break makes known; what comes next is smoothed by itself."""
-        found = [event for smoothed in self.smoothing.rest() for event in self._known(smoothed)]
+        found = [alarm for smoothed in self.smoothing.rest() for alarm in self._known(smoothed)]
         ended = self.alarms.rest() if self.alarms is not None else None
         self.smoothing, self.alarms, self._last = LiveSmoothing(self.smoothing.sigma), None, None
-        return [*found, *([("end", ended)] if ended is not None else [])]
+        return [*found, *([self._alarm("end", ended)] if ended is not None else [])]
 
-    def as_json(self, event: Event) -> dict[str, object]:
-        """An alarm for a line of JSON; with the time of day (UTC) where the source is live, not a file."""
-        fps = self.source.fps
-        shown = event.as_json(lambda frame: frame / fps)
-        if not self.source.is_file:
-            for name, frame in (("start", event.first), ("peak", event.peak), ("end", event.last + 1)):
-                shown[f"{name}_time"] = _time_of_day(self._due(frame))
-        return shown
+    def _pushed(self, score: float, anomaly_map: np.ndarray, shown: float) -> list[Alarm]:
+        self._kept.append((anomaly_map, shown))
+        return [alarm for smoothed in self.smoothing.push(score) for alarm in self._known(smoothed)]
 
-    def _due(self, frame: int) -> float:
-        """When a frame of the last alarm was due: between its begin and what is known, in proportion."""
-        (first, began), (last, known) = self.began, self.known
-        rate = (last - first) / (known - began) if known > began and last > first else self.source.fps
-        return began + (frame - first) / rate
-
-    def _pushed(self, score: float, anomaly_map: np.ndarray, due: float) -> list[tuple[str, Event]]:
-        self._kept.append((anomaly_map, due))
-        return [event for smoothed in self.smoothing.push(score) for event in self._known(smoothed)]
-
-    def _known(self, smoothed: float) -> list[tuple[str, Event]]:
-        anomaly_map, due = self._kept.popleft()
+    def _known(self, smoothed: float) -> list[Alarm]:
+        anomaly_map, shown = self._kept.popleft()
         frame, self.frames = self.frames, self.frames + 1
-        self.known = (frame, due)
+        self._known_last = (frame, shown)
         if self.threshold is None:
             self.calibration.append(smoothed)
             return []
@@ -112,9 +119,24 @@ class Stream:
             size = self.source.frame_size or (anomaly_map.shape[0], anomaly_map.shape[1])
             self.alarms = LiveAlarms(self.threshold, self.source.fps, size, first=frame)
         begun, ended = self.alarms.push(smoothed, anomaly_map)
+        found = [self._alarm("end", ended)] if ended is not None else []
         if begun is not None:
-            self.began = self.known
-        return [(kind, event) for kind, event in (("end", ended), ("begin", begun)) if event is not None]
+            self._began = self._known_last
+            found.append(self._alarm("begin", begun))
+        return found
+
+    def _alarm(self, kind: str, event: Event) -> Alarm:
+        if self.source.is_file:
+            return Alarm(kind, event, {})
+        moments = {"start": event.first, "peak": event.peak, "end": event.last + 1}
+        return Alarm(kind, event, {f"{name}_time": self._time_of_day(frame) for name, frame in moments.items()})
+
+    def _time_of_day(self, frame: int) -> str:
+        """When a frame of the alarm that began last was shown: in proportion between its begin and what is known."""
+        (first, began), (last, known) = self._began, self._known_last
+        rate = (last - first) / (known - began) if known > began and last > first else self.source.fps
+        moment = datetime.fromtimestamp(self.clock + began + (frame - first) / rate, tz=UTC)
+        return moment.isoformat(timespec="milliseconds")
 
 
 def watch(
@@ -126,8 +148,9 @@ def watch(
     per_hour: float,
     seconds: float | None,
     tell: Tell,
+    stop: threading.Event,
 ) -> list[Stream]:
-    """Score sources until all have ended, or for some time.
+    """Score sources until all have ended, for some time, or until it is told to stop.
 
     Args:
         detector: what scores them.
@@ -137,6 +160,7 @@ def watch(
         per_hour: false alarms an hour that are allowed there.
         seconds: end after so long; None: when all have ended.
         tell: takes a line of JSON when an alarm begins, and one when it has ended.
+        stop: set by another thread or a signal: alarms that are open are told as ended, and it returns.
 
     Returns:
         The streams, with their counts.
@@ -150,7 +174,7 @@ def watch(
     begun = told = time.monotonic()
     open_streams = list(streams)
     try:
-        while open_streams and (seconds is None or time.monotonic() - begun < seconds):
+        while open_streams and not stop.is_set() and (seconds is None or time.monotonic() - begun < seconds):
             if not _score_waiting(detector, open_streams, tell):
                 time.sleep(IDLE_SECONDS)
             for stream in open_streams:
@@ -161,15 +185,14 @@ def watch(
             if time.monotonic() - told > TOLD_EVERY:
                 told = time.monotonic()
                 say_counts(streams)
-    except KeyboardInterrupt:
-        say("watch: ends")
+        for stream in open_streams:
+            _close(stream, calibrate, tell)
     finally:
         for source in sources:
             source.stop()
+        until = time.monotonic() + STOP_SECONDS
         for source in sources:
-            source.join(STOP_SECONDS)
-    for stream in open_streams:
-        _close(stream, calibrate, tell)
+            source.join(max(0.0, until - time.monotonic()))
     return streams
 
 
@@ -214,7 +237,7 @@ def _score_waiting(detector: Detector, streams: list[Stream], tell: Tell) -> boo
                 )
                 raise LightvadError(message)
             stream.latency = now - waiting.due
-            _tell(stream, stream.push(score, kept_map(anomaly_map), waiting.due, dropped=waiting.dropped), tell)
+            _tell(stream, stream.push(score, kept_map(anomaly_map), waiting.shown, dropped=waiting.dropped), tell)
     return ends or count > 0
 
 
@@ -261,12 +284,8 @@ def _calibrate(stream: Stream, seconds: float, per_hour: float) -> None:
         say(f"{name}: threshold {found.value:.4g}, from {seconds:g} s of normal video{short}")
 
 
-def _tell(stream: Stream, found: Sequence[tuple[str, Event]], tell: Tell) -> None:
-    for kind, event in found:
-        tell(json.dumps({"source": shown(stream.source.name), "alarm": kind} | stream.as_json(event)))
-
-
-def _time_of_day(due: float) -> str:
-    """A moment on the clock of `time.monotonic` as ISO 8601 in UTC, to milliseconds."""
-    moment = datetime.fromtimestamp(time.time() - time.monotonic() + due, tz=UTC)
-    return moment.isoformat(timespec="milliseconds")
+def _tell(stream: Stream, found: Sequence[Alarm], tell: Tell) -> None:
+    fps = stream.source.fps
+    for alarm in found:
+        known = alarm.event.as_json(lambda frame: frame / fps)
+        tell(json.dumps({"source": shown(stream.source.name), "alarm": alarm.kind} | known | alarm.times))

@@ -7,16 +7,17 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
+from lightvad.artifacts.documents import read_json, write_json
+from lightvad.artifacts.scratch import scratch_folder
 from lightvad.compute import device_of
 from lightvad.errors import LightvadError
 from lightvad.methods.protocol import Job
@@ -26,11 +27,15 @@ from lightvad.video.clips import ClipStore
 
 Work = Callable[[Job], None]
 
+GRACE_SECONDS = 3.0
+"""Between the first failure and the end: the process that failed first is not always the first to be seen."""
+
 
 def on_devices(work: Work, job: Job, machine: Machine) -> None:
     """Do `work` here, or, with several devices, in a process for each of them.
 
-    Only what the first process writes is kept: the others have folders of their own, with a copy of the resume state.
+    Only what the first process writes is kept: the others have folders of their own in a scratch folder of the run,
+    with a copy of the resume state.
 
     Args:
         work: a method's `pretrain` or `train`.
@@ -38,7 +43,7 @@ def on_devices(work: Work, job: Job, machine: Machine) -> None:
         machine: whose `devices` says how many.
 
     Raises:
-        LightvadError: there are not as many GPUs, or a process raised it.
+        LightvadError: there are not as many GPUs, a process raised it, or one was killed.
     """
     count = machine.devices
     if count == 1:
@@ -50,71 +55,81 @@ def on_devices(work: Work, job: Job, machine: Machine) -> None:
         if torch.cuda.device_count() < count:
             message = f"--devices {count}: torch sees {torch.cuda.device_count()} GPUs; give that number or fewer"
             raise LightvadError(message)
-    context = multiprocessing.get_context("spawn")
-    told: Any = context.SimpleQueue()
-    port = _free_port()
-    with tempfile.TemporaryDirectory(prefix="lightvad.") as scratch:
-        processes: list[BaseProcess] = [
-            context.Process(
-                target=_take_part,
-                args=(Share(rank, count), port, work, _job_of(job, rank, Path(scratch)), machine, told),
-                daemon=True,
-            )
-            for rank in range(count)
-        ]
-        for process in processes:
-            process.start()
+    context, port = multiprocessing.get_context("spawn"), _free_port()
+    with scratch_folder(job.folder) as name:
+        folders = [Path(name, str(rank)) for rank in range(count)]
+        processes = []
         try:
-            _wait_for(processes)
+            for rank, folder in enumerate(folders):
+                folder.mkdir()
+                given = (Share(rank, count), port, work, _job_of(job, rank, folder), machine, folder / "failure.json")
+                processes.append(context.Process(target=_take_part, args=given, daemon=True))
+                processes[-1].start()
+            ended = _wait_for(processes)
         finally:
             for process in processes:
                 process.terminate()
             for process in processes:
                 process.join()
-    if not told.empty():
-        known, message = told.get()
-        raise LightvadError(message) if known else RuntimeError(message)
-    failed = [process.exitcode for process in processes if process.exitcode]
-    if failed:
-        message = f"{job.what}: a process of {count} ended with status {failed[0]}; run again, it resumes"
-        raise LightvadError(message)
+        if ended[0] != 0:
+            raise _failure(job.what, ended, folders)
 
 
-def _wait_for(processes: list[BaseProcess]) -> None:
-    """Until all have ended, or one has failed: the others would wait for it."""
-    running = list(processes)
-    while running:
-        wait([process.sentinel for process in running])
-        if any(process.exitcode for process in running):
-            return
-        running = [process for process in running if process.exitcode is None]
+def _wait_for(processes: Sequence[BaseProcess]) -> list[int | None]:
+    """Until the first process has done its work, or one has failed: exit statuses, None where a process still runs."""
+    while True:
+        running = [process.sentinel for process in processes if process.exitcode is None]
+        wait(running)
+        if any(process.exitcode for process in processes):
+            until = time.monotonic() + GRACE_SECONDS
+            for process in processes:
+                process.join(max(0.0, until - time.monotonic()))
+        if processes[0].exitcode is not None or any(process.exitcode for process in processes):
+            return [process.exitcode for process in processes]
 
 
-def _job_of(job: Job, rank: int, scratch: Path) -> Job:
+def _failure(what: str, ended: Sequence[int | None], folders: Sequence[Path]) -> Exception:
+    """The cause of a failure: what a process has told first of all, then which was killed, then any traceback."""
+    told = [read_json(file) for folder in folders if (file := folder / "failure.json").is_file()]
+    known = [one["line"] for one in told if one["known"]]
+    killed = [(rank, -status) for rank, status in enumerate(ended) if status is not None and status < 0]
+    if known:
+        return LightvadError(known[0])
+    if killed:
+        rank, number = killed[0]
+        message = (
+            f"{what}: process {rank} of {len(ended)} was killed (signal {number}; 9 is often for want of memory: give"
+            " fewer --devices); run again, it goes on after the last whole epoch"
+        )
+        return LightvadError(message)
+    return RuntimeError(told[0]["line"] if told else f"{what}: processes ended with {ended}")
+
+
+def _job_of(job: Job, rank: int, folder: Path) -> Job:
     job = replace(job, clips=ClipStore(job.clips.root))  # without open files, which do not go to another process
     if rank == 0:
         return job
-    folder = scratch / str(rank)
-    folder.mkdir()
     with contextlib.suppress(FileNotFoundError):
         shutil.copytree(job.folder / "_resume", folder / "_resume")
     return replace(job, folder=folder)
 
 
-def _take_part(own: Share, port: int, work: Work, job: Job, machine: Machine, told: Any) -> None:
+def _take_part(own: Share, port: int, work: Work, job: Job, machine: Machine, failure: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of them; the parent ends its children
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if own.rank:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # the first process tells the progress
-    Machine(machine.device, max(1, machine.cores // own.count)).apply()
+    threads = max(1, machine.cores // own.count)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # or Fabric sets torch's threads by the number of cores
+    Machine(machine.device, threads).apply()
     join(own, port)
     try:
         work(job)
     except LightvadError as error:
-        told.put((True, str(error)))
+        write_json(failure, {"known": True, "line": str(error)})
         raise SystemExit(1) from error
     except Exception as error:
-        told.put((False, traceback.format_exc()))
+        write_json(failure, {"known": False, "line": traceback.format_exc()})
         raise SystemExit(1) from error
 
 

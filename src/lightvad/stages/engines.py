@@ -15,7 +15,8 @@ from lightvad.artifacts.documents import write_json
 from lightvad.artifacts.exports import PRECISIONS, WEIGHTS
 from lightvad.artifacts.tables import INDEX, UNKNOWN, write_table
 from lightvad.compute import device_of
-from lightvad.datasets.clips import store_video
+from lightvad.datasets.clips import video_clip
+from lightvad.datasets.folder import SUFFIXES
 from lightvad.deploy.calibration import calibration_windows
 from lightvad.deploy.detectors import in_batches
 from lightvad.deploy.engines import FORM_OF, Engine, open_engine
@@ -143,12 +144,13 @@ def run(
         )
         raise LightvadError(message)
     machine.apply()
+    with_int8 = any(precision == "int8" for _, precision in chosen)
     with tempfile.TemporaryDirectory() as scratch:
         if run is not None:
-            subject = _trained(project, run, with_int8=any(precision == "int8" for _, precision in chosen))
+            subject = _trained(project, run, with_int8=with_int8)
         else:
             store = _store_of(video, Path(scratch)) if video is not None else None
-            subject = _untrained(project, method, variant, frame_size, budget, store)
+            subject = _untrained(project, method, variant, frame_size, budget, store, with_int8=with_int8)
         content = _measured(project, machine, subject, chosen)
     write_json(out, content)
     say_speeds(content["speed"], out)
@@ -179,7 +181,14 @@ def _trained(project: Project, run: Run, *, with_int8: bool) -> _Subject:
 
 
 def _untrained(
-    project: Project, method: str, variant: str, frame_size: tuple[int, int], budget: str, store: ClipStore | None
+    project: Project,
+    method: str,
+    variant: str,
+    frame_size: tuple[int, int],
+    budget: str,
+    store: ClipStore | None,
+    *,
+    with_int8: bool,
 ) -> _Subject:
     """Random weights; INT8 takes its ranges on windows of the video, or without one on noise."""
     if needs_boxes(project, method):
@@ -194,16 +203,31 @@ def _untrained(
         calibration = [noise.integers(0, 256, shape, np.uint8) for _ in range(RANDOM_WINDOWS)]
         return _Subject(method, variant, settings, budget, network, None, calibration)
     (clip,) = store.clips()
-    calibration = calibration_windows(
-        store, [clip], offsets=settings.offsets, frame_size=frame_size, count=CALIBRATION_WINDOWS
-    )
+    calibration = []
+    if with_int8:
+        calibration = calibration_windows(
+            store, [clip], offsets=settings.offsets, frame_size=frame_size, count=CALIBRATION_WINDOWS
+        )
     return _Subject(method, variant, settings, budget, network, _footage(store, clip, None), calibration)
 
 
 def _store_of(video: Path, root: Path) -> ClipStore:
-    """A clip store below `root` that holds a video alone."""
+    """A clip store below `root` that holds a video alone.
+
+    Raises:
+        LightvadError: it cannot be decoded from end to end, or is in a container that datasets do not have.
+    """
+    if video.suffix.lower() not in SUFFIXES:
+        message = f"{video}: not one of {', '.join(SUFFIXES)}; convert it (`ffmpeg -i IN -c copy OUT.mkv`)"
+        raise LightvadError(message)
     video_info(video)  # what is no video is told by its own path
-    clip = store_video(video, root, name=video.stem, split="test", source="video as given")
+    link = root / "test" / video.name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(video.resolve())
+    try:
+        clip = video_clip(link, name=video.stem, split="test", source="video as given")
+    except LightvadError as error:
+        raise LightvadError(str(error).replace(str(link), str(video))) from error
     write_table(root / "index.parquet", index_of([clip]), INDEX)
     return ClipStore(root)
 

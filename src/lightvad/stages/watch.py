@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -82,10 +83,10 @@ def run(
         f" known {known_after:g} s after its frame (smoothing), and at most {latency:g} s more if the network is late"
     )
     try:
-        with _opened(events) as out, _ended_by_sigterm():
+        with _opened(events) as out, _stopped_by_signals() as stop:
             streams = watch(
                 detector, watched, threshold=threshold, calibrate=calibrate, per_hour=per_hour, seconds=seconds,
-                tell=partial(_tell, out),
+                tell=partial(_tell, out), stop=stop,
             )  # fmt: skip
     except OSError as error:
         message = (
@@ -97,17 +98,23 @@ def run(
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """What ends a service ends `watch` as Ctrl-C does: open alarms are told as ended, and the counts."""
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM (the end of a service) set once; the next one does what it always does."""
+    stop = threading.Event()
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
 
-    def end(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt
+    def end(_number: int, _frame: object) -> None:
+        stop.set()
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
-    before = signal.signal(signal.SIGTERM, end)
+    for one in before:
+        signal.signal(one, end)
     try:
-        yield
+        yield stop
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _opened(events: Path | None) -> TextIO:
@@ -116,4 +123,5 @@ def _opened(events: Path | None) -> TextIO:
 
 
 def _tell(out: TextIO, line: str) -> None:
-    print(line, file=out, flush=True)
+    out.write(f"{line}\n")
+    out.flush()

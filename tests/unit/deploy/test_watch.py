@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightvad.deploy.alarms import Event
 from lightvad.deploy.detectors import Detector, read_detector
 from lightvad.deploy.live import LiveSmoothing
 from lightvad.deploy.sources import Source
@@ -101,7 +100,7 @@ def test_dropped_frames_keep_their_place_in_time(detector: Detector) -> None:
     stream = Stream(Source("a", 25, lambda: detector.windows(25), latency=1), LiveSmoothing(0.1), threshold=0.5)
     found = stream.push(0.0, np.zeros((2, 2)), 0, dropped=0) + stream.push(1.0, np.zeros((2, 2)), 0, dropped=7)
     found += stream.rest()
-    assert [(kind, event.first, event.last) for kind, event in found] == [("begin", 8, 8), ("end", 8, 8)]
+    assert [(one.kind, one.event.first, one.event.last) for one in found] == [("begin", 8, 8), ("end", 8, 8)]
 
 
 def test_what_is_too_old_when_it_is_taken_is_dropped_and_counted(
@@ -147,10 +146,10 @@ def test_what_breaks_our_own_code_is_raised(
 def test_an_alarm_ends_with_what_was_read_without_a_break(detector: Detector) -> None:
     stream = Stream(Source("a", 25, lambda: detector.windows(25), latency=1), LiveSmoothing(1), threshold=0.5)
     found = [event for _ in range(10) for event in stream.push(1.0, np.zeros((2, 2)), 0, dropped=0)] + stream.rest()
-    assert [(kind, event.first, event.last) for kind, event in found] == [("begin", 0, 0), ("end", 0, 9)]
+    assert [(one.kind, one.event.first, one.event.last) for one in found] == [("begin", 0, 0), ("end", 0, 9)]
     found = [event for _ in range(10) for event in stream.push(0.0, np.zeros((2, 2)), 0, dropped=0)]
     found += stream.push(1.0, np.zeros((2, 2)), 0, dropped=0) + stream.rest()
-    assert [(kind, event.first) for kind, event in found] == [("begin", 20), ("end", 20)]
+    assert [(one.kind, one.event.first) for one in found] == [("begin", 20), ("end", 20)]
     assert stream.frames == 21
 
 
@@ -160,19 +159,43 @@ def test_an_alarm_of_a_camera_has_the_time_of_day(detector: Detector) -> None:
     )
     first, step = time.monotonic() - 100, 1 / 20  # it says 25 frames a second and sends 20
     scores = [0.0] * 10 + [1.0] * 30 + [0.0] * 50
-    told = [
-        stream.as_json(event)
+    begin, end = (
+        alarm.times
         for t, score in enumerate(scores)
-        for _, event in stream.push(score, np.zeros((2, 2)), first + t * step, dropped=0)
-    ]
-    begin, end = told
-    shown = [datetime.fromisoformat(str(one)) for one in (begin["start_time"], end["start_time"], end["end_time"])]
+        for alarm in stream.push(score, np.zeros((2, 2)), first + t * step, dropped=0)
+    )
     expected = datetime.now(UTC) - timedelta(seconds=100) + timedelta(seconds=10 * step)
-    assert [abs((one - expected).total_seconds()) < 0.5 for one in shown[:2]] == [True, True]
-    assert (shown[2] - shown[1]).total_seconds() == pytest.approx(30 * step, abs=0.01)
-    assert "start_time" not in Stream(
-        Source("a.mp4", 25, lambda: detector.windows(25), latency=1), LiveSmoothing(1), threshold=0.5
-    ).as_json(Event(0, 1, 0, 1.0))
+    assert abs((datetime.fromisoformat(begin["start_time"]) - expected).total_seconds()) < 0.5
+    assert end["start_time"] == begin["start_time"]
+    lasted = datetime.fromisoformat(end["end_time"]) - datetime.fromisoformat(end["start_time"])
+    assert lasted.total_seconds() == pytest.approx(30 * step, abs=0.01)
+
+
+def test_alarms_that_end_and_begin_at_once_keep_their_own_times(detector: Detector) -> None:
+    stream = Stream(
+        Source("rtsp://gate", 25, lambda: detector.windows(25), latency=1), LiveSmoothing(0.1), threshold=0.5
+    )
+    found = stream.push(1.0, np.zeros((2, 2)), 100.0, dropped=0)
+    found += stream.push(0.0, np.zeros((2, 2)), 100.04, dropped=0)
+    found += stream.push(1.0, np.zeros((2, 2)), 110.0, dropped=200) + stream.rest()
+    assert [one.kind for one in found] == ["begin", "end", "begin", "end"]
+    times = [(one.times["start_time"], one.event.first) for one in found]
+    assert times[0] == times[1]
+    assert times[2] == times[3]
+    apart = datetime.fromisoformat(times[2][0]) - datetime.fromisoformat(times[0][0])
+    assert apart.total_seconds() == pytest.approx(10, abs=0.05)
+
+
+def test_an_alarm_at_a_break_ends_when_its_frames_came_and_not_when_the_source_was_given_up(
+    detector: Detector, write_video: Callable[..., Path]
+) -> None:
+    source = Source(str(write_video("a.mp4", frames(10))), 25, lambda: detector.windows(25), latency=9, paced=True)
+    source.start()
+    while not source.ended:
+        time.sleep(0.01)
+    taken = [source.take() for _ in range(11)]
+    shown = [one.shown for one in taken if one is not None and one.window is not None]
+    np.testing.assert_allclose(np.diff(shown), 0.04, atol=1e-6)
 
 
 def test_a_service_is_ended_by_sigterm(export: Path, write_video: Callable[..., Path], tmp_path: Path) -> None:

@@ -258,3 +258,8 @@ def test_preparing_records_every_file_and_gives_the_same_checksums_again(root: P
     other = Project(root, (*TINY, "datasets.plaza.generator.seed=5"))
     prepare.run(other, "plaza")
     assert listed.read_bytes() != content
+
+
+def test_the_command_of_a_training_names_its_devices(tmp_path: Path) -> None:
+    commands = [command_of(Project(tmp_path), RUN, "train", Machine("cuda", 2, devices=k)) for k in (1, 4)]
+    assert commands[1] == f"{commands[0]} --devices 4"

@@ -27,7 +27,7 @@ from lightvad.methods.background_agnostic.samples import Batch, Samples, collect
 from lightvad.methods.background_agnostic.settings import AutoEncoders, Settings
 from lightvad.methods.protocol import Job
 from lightvad.objects.pseudo_abnormal import pseudo_abnormal_pool
-from lightvad.shares import average_gradients, share
+from lightvad.shares import average_gradients, check_divisible, share
 from lightvad.training_loop import Training, finish, fit, launch, seed_everything
 
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -54,6 +54,7 @@ def train(job: Job) -> None:
             "set heldout_fraction above 0 in the dataset's file, or the checkpoint to last"
         )
         raise LightvadError(message)
+    check_divisible(settings.batch, job.what)
     fabric = launch(job.device, settings.precision)
     seed_everything(job.seed)
     network = network_of(settings)

@@ -21,7 +21,7 @@ from lightvad.methods.fast_aed.pasting import Paster
 from lightvad.methods.fast_aed.settings import Adversarial, FastAedSettings, Schedule
 from lightvad.methods.fast_aed.windows import Place, Targets, WindowReader, normalized
 from lightvad.methods.protocol import Job
-from lightvad.shares import average_gradients, share, with_shared_norms
+from lightvad.shares import average_gradients, check_divisible, share, with_shared_norms
 from lightvad.training_loop import Training, finish, fit, launch, seed_everything
 
 METHOD = "fast_aed"
@@ -299,9 +299,7 @@ def _batches(job: Job, schedule: Schedule, targets: Targets | None) -> Batches:
     if not places:
         message = f"{job.clips.root}: no training clips are left; lower `heldout_fraction` of the dataset"
         raise LightvadError(message)
-    if schedule.batch % share().count:
-        message = f"{job.what}: a batch of {schedule.batch} windows cannot be divided among {share().count} devices"
-        raise LightvadError(message)
+    check_divisible(schedule.batch, job.what)
     reader = WindowReader(job.clips, offsets=settings.offsets, frame_size=job.frame_size)
     paster = heldout_paster = None
     if settings.pasting is not None and targets is not None:

@@ -19,7 +19,7 @@ from lightvad.methods.ssmtl.samples import Batch, Objects, Sampler, objects_of, 
 from lightvad.methods.ssmtl.settings import TASKS, Settings, Task
 from lightvad.methods.ssmtl.targets import Targets, forget_features, targets_of
 from lightvad.methods.ssmtl.task_scores import task_scores
-from lightvad.shares import average_gradients, share, with_shared_norms
+from lightvad.shares import average_gradients, check_divisible, share
 from lightvad.training_loop import Training, finish, fit, launch, seed_everything
 
 SMALLEST_SPREAD = 1e-6
@@ -52,6 +52,7 @@ def train(job: Job) -> None:
     """
     settings: Settings = job.settings
     schedule = settings.training
+    check_divisible(schedule.batch, job.what, least=2)
     fabric = launch(job.device, settings.precision)
     rows, heldout_rows = _rows(job)
     targets = targets_of(job, np.concatenate([rows, heldout_rows]), trained=len(rows), device=fabric.device)
@@ -59,7 +60,7 @@ def train(job: Job) -> None:
     heldout = objects_of(job.boxes.iloc[heldout_rows], targets.values[len(rows) :])
 
     seed_everything(job.seed)
-    network = with_shared_norms(_network(settings, targets)).to(fabric.device)
+    network = _network(settings, targets).to(fabric.device)
     optimizer = torch.optim.Adam(network.parameters(), lr=schedule.learning_rate)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, schedule.epochs)
     joint = JointTraining(
