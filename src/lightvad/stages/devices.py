@@ -77,15 +77,15 @@ def on_devices(work: Work, job: Job, machine: Machine) -> None:
 
 def _wait_for(processes: Sequence[BaseProcess]) -> list[int | None]:
     """Until the first process has done its work, or one has failed: exit statuses, None where a process still runs."""
-    while True:
-        running = [process.sentinel for process in processes if process.exitcode is None]
-        wait(running)
-        if any(process.exitcode for process in processes):
-            until = time.monotonic() + GRACE_SECONDS
-            for process in processes:
-                process.join(max(0.0, until - time.monotonic()))
-        if processes[0].exitcode is not None or any(process.exitcode for process in processes):
-            return [process.exitcode for process in processes]
+    while processes[0].exitcode is None and not any(process.exitcode for process in processes):
+        # The first one always: it may end between the two lines, and to wait for nothing never ends.
+        running = {process.sentinel for process in processes if process.exitcode is None}
+        wait([*(running | {processes[0].sentinel})])
+    if any(process.exitcode for process in processes):
+        until = time.monotonic() + GRACE_SECONDS
+        for process in processes:
+            process.join(max(0.0, until - time.monotonic()))
+    return [process.exitcode for process in processes]
 
 
 def _failure(what: str, ended: Sequence[int | None], folders: Sequence[Path]) -> Exception:

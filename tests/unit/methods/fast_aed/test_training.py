@@ -269,7 +269,8 @@ def test_two_processes_learn_what_one_does(make_job: MakeJob, phase: str) -> Non
     on_devices(work, two, Machine("cpu", 2, devices=2))
     for alone, shared in zip(read_csv(one.folder / file), read_csv(two.folder / file), strict=True):
         values = [{k: float(v) for k, v in row.items() if k != "seconds"} for row in (alone, shared)]
-        assert values[1] == pytest.approx(values[0], rel=1e-2)
+        # Sums in another order grow in six steps of four windows; statistics of half a batch would be off by half.
+        assert values[1] == pytest.approx(values[0], rel=3e-2)
 
 
 @pytest.mark.slow
