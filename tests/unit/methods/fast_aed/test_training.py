@@ -1,7 +1,6 @@
 """Both phases: what they write, that every loss and knob moves the weights, and that a killed training is continued."""
 
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.killing import ended
+from tests.killing import ended, killed_in_the_second
 from tests.unit.methods.fast_aed.conftest import boxes
 
 from lightvad.artifacts.documents import read_csv
@@ -22,7 +21,6 @@ from lightvad.methods.fast_aed import training
 from lightvad.methods.fast_aed.model import Student
 from lightvad.methods.fast_aed.settings import Network, Schedule
 from lightvad.methods.protocol import Job
-from lightvad.shares import share
 from lightvad.stages.devices import on_devices
 from lightvad.stages.machine import Machine
 from lightvad.video.clips import ClipStore
@@ -304,10 +302,4 @@ def test_what_one_of_two_processes_says_is_one_line(make_job: MakeJob) -> None:
 @pytest.mark.slow
 def test_a_process_that_is_killed_is_one_line(make_job: MakeJob) -> None:
     with pytest.raises(LightvadError, match=r"process 1 of 2 was killed \(signal 9; .*; run again"):
-        on_devices(_killed_beside_another, make_job("run", {}), Machine("cpu", 2, devices=2))
-
-
-def _killed_beside_another(job: Job) -> None:
-    if share().rank == 1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    training.train(job)
+        on_devices(killed_in_the_second, make_job("run", {}), Machine("cpu", 2, devices=2))
