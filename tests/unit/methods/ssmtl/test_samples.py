@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lightvad.errors import LightvadError
 from lightvad.methods.ssmtl.samples import OFFSETS, Sampler, irregular_indices, objects_of, rows_of
 from lightvad.objects.crops import crop_sequence
+from lightvad.shares import WHOLE, Share
 from lightvad.video.clips import ClipStore
 from lightvad.video.windows import window_indices
 
@@ -46,21 +47,31 @@ def test_shuffled_epoch_visits_every_object_once_and_depends_on_the_generator_al
     objects = objects_of(boxes, np.arange(len(boxes), dtype=np.float32)[:, None])
     sampler = Sampler(clips, 16, largest_step=3)
 
-    def order(seed: int) -> list[float]:
-        batches = sampler.shuffled(objects, size=10, generator=np.random.default_rng(seed))
+    def order(seed: int, share: Share = WHOLE, skipping: int = 0) -> list[float]:
+        batches = sampler.shuffled(
+            objects,
+            size=10,
+            generator=np.random.default_rng(seed),
+            skipping=np.random.default_rng(skipping),
+            share=share,
+        )
         return [float(value) for batch in batches for value in batch.targets[:, 0]]
 
     assert sorted(order(0)) == list(range(len(boxes)))
     assert order(0) == order(0)
     assert order(0) != order(1)
     assert order(0) != sorted(order(0))
+    shares = [order(0, Share(rank, 2), skipping=rank) for rank in range(2)]
+    assert [value for pair in zip(*shares, strict=True) for value in pair] == order(0)[: 2 * len(shares[0])]
 
 
 def test_a_last_single_object_is_not_trained_on_but_scored(toy: Toy) -> None:
     clips, boxes = toy
     objects = objects_of(boxes[:9], np.zeros((9, 0), np.float32))
     sampler, generator = Sampler(clips, 16, largest_step=0), np.random.default_rng(0)
-    assert [len(b.targets) for b in sampler.shuffled(objects, size=8, generator=generator)] == [8]
+    assert [
+        len(b.targets) for b in sampler.shuffled(objects, size=8, generator=generator, skipping=generator, share=WHOLE)
+    ] == [8]
     assert [len(b.targets) for b in sampler.in_order(objects, size=8, generator=generator)] == [8, 1]
 
 
