@@ -15,6 +15,7 @@ ACCEPTED = {
     "Specify a conda environment or container for each rule.": "one for all rules, from a hashed lock (envs/)",
     "Shell command directly uses variable LIGHTVAD from outside of the rule": UNDECIDING,
     "Shell command directly uses variable DEVICE from outside of the rule": UNDECIDING,
+    "Shell command directly uses variable DEVICES from outside of the rule": UNDECIDING,
     "Shell command directly uses variable MIRROR from outside of the rule": UNDECIDING,
     "Shell command directly uses variable SET from outside of the rule": BY_DIGEST,
     "Shell command directly uses variable SEEDS from outside of the rule": BY_DIGEST,

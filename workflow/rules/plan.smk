@@ -41,7 +41,10 @@ LIGHTVAD = f"{shlex.quote(sys.executable)} -m lightvad"
 SET = " ".join(f"--set {shlex.quote(item)}" for item in CONFIG.set)
 DEVICE = CONFIG.device
 GPUS = 1 if DEVICE == "cuda" else 0
-DEVICES = f"--devices {CONFIG.devices}" if CONFIG.devices > 1 else ""
+# Of a training: one thread for each process.
+DEVICES = f"--threads {CONFIG.devices}" + (
+    f" --devices {CONFIG.devices}" if CONFIG.devices > 1 else ""
+)
 MIRROR = f"--mirror {shlex.quote(CONFIG.mirror)}" if CONFIG.mirror else ""
 SEEDS = ",".join(str(seed) for seed in CONFIG.seeds)
 

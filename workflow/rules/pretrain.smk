@@ -16,4 +16,4 @@ rule pretrain:
         config=digest_of("pretrain"),
         folder=folder_of,
     shell:
-        "{LIGHTVAD} pretrain --run {params.folder} --device {DEVICE} --threads {CONFIG.devices} {DEVICES} {SET} 2>&1 | tee {log}"
+        "{LIGHTVAD} pretrain --run {params.folder} --device {DEVICE} {DEVICES} {SET} 2>&1 | tee {log}"

@@ -16,4 +16,4 @@ rule train:
         config=digest_of("train"),
         folder=folder_of,
     shell:
-        "{LIGHTVAD} train --run {params.folder} --device {DEVICE} --threads {CONFIG.devices} {DEVICES} {SET} 2>&1 | tee {log}"
+        "{LIGHTVAD} train --run {params.folder} --device {DEVICE} {DEVICES} {SET} 2>&1 | tee {log}"
