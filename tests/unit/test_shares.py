@@ -45,7 +45,10 @@ def take_part(own: Share, port: int, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
-def test_gradients_and_batch_norms_are_those_of_the_whole_batch(tmp_path: Path, count: int) -> None:
+def test_gradients_and_batch_norms_are_those_of_the_whole_batch(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.syspath_prepend(str(repository))  # for the processes: this module
     alone = learned(batch_of_noise())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -300,6 +300,9 @@ def test_what_one_of_two_processes_says_is_one_line(make_job: MakeJob) -> None:
 
 
 @pytest.mark.slow
-def test_a_process_that_is_killed_is_one_line(make_job: MakeJob) -> None:
+def test_a_process_that_is_killed_is_one_line(
+    make_job: MakeJob, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(repository))  # for the processes: tests.killing
     with pytest.raises(LightvadError, match=r"process 1 of 2 was killed \(signal 9; .*; run again"):
         on_devices(killed_in_the_second, make_job("run", {}), Machine("cpu", 2, devices=2))
