@@ -53,7 +53,11 @@ EngineOption = Annotated[
 ]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0: all cores.")]
 DevicesOption = Annotated[
-    int, typer.Option(min=1, help="Processes that divide every batch, with a GPU each (on the CPU: its threads).")
+    int,
+    typer.Option(
+        min=1,
+        help="Processes that divide every batch, with a GPU each if there are any, and their part of the threads.",
+    ),
 ]
 DatasetOption = Annotated[str, typer.Option(help="A file under config/datasets, e.g. plaza or ped2.")]
 DatasetsOption = Annotated[str, typer.Option(help="Datasets side by side, joined by +, e.g. plaza or ped2+avenue.")]

@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--out", type=Path, required=True, help="a JSON file")
     options = parser.parse_args(arguments)
-    project, run, machine = Project(options.root, options.overrides), Run.parse(options.run), Machine("cpu")
+    project, run, machine = Project(options.root, tuple(options.overrides)), Run.parse(options.run), Machine("cpu")
     machine.apply()
     dataset = project.dataset(run.dataset)
     clips = ClipStore(project.root / clips_folder(run.dataset))

@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--out", type=Path, required=True, help="a JSON file")
     options = parser.parse_args(arguments)
-    project, machine = Project(options.root, options.overrides), Machine("auto", options.threads)
+    project, machine = Project(options.root, tuple(options.overrides)), Machine("auto", options.threads)
     machine.apply()
     with tempfile.TemporaryDirectory() as name:
         job = replace(job_of(project, Run.parse(options.run), "train", machine), folder=Path(name))

@@ -41,11 +41,11 @@ def main(arguments: list[str] | None = None) -> None:
             own = rows[-1]
             each, first = (1000 * one["seconds"] / one["frames"] for one in (own, rows[0]))
             print(
-                f"{frames:,} frames: {own['seconds']:.1f} s ({each:.3f} ms a frame, {each / first:.2f} of the first),"
-                f" peak memory {memory:.0f} MiB ({memory / rows[0]['peak_memory_mb']:.2f} of the first)",
+                f"{frames:,} drawn frames: {own['seconds']:.1f} s, {each:.3f} ms a frame ({each / first:.2f} of the"
+                f" first), peak memory {memory:.0f} MiB ({memory / rows[0]['peak_memory_mb']:.2f} of the first)",
                 flush=True,
             )
-    size = {"height": options.height, "width": options.width, "film": options.film}
+    size = {"footage": "drawn", "height": options.height, "width": options.width, "film": options.film}
     write_json(options.out, {"device": processor_name(), "model": str(options.model), **size, "rows": rows})
 
 

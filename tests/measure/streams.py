@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     half = len(settled) // 2
     content = {
         "device": processor_name(), "model": str(options.model), "streams": options.streams, "minutes": options.minutes,
-        "height": options.height, "width": options.width, "frames_a_stream": frames,
+        "footage": "drawn", "height": options.height, "width": options.width, "frames_a_stream": frames,
         "scored": sum(one[1] for one in last.values()), "dropped": sum(one[2] for one in last.values()),
         "streams_with_uncounted_frames": lost, "latency_ms": [one[4] for _, one in sorted(last.items())],
         "memory_mb": {
@@ -62,8 +62,9 @@ def main(arguments: list[str] | None = None) -> None:
     }  # fmt: skip
     write_json(options.out, content)
     print(
-        f"{options.streams} streams of {frames:,} frames: {content['scored']:,} scored, {content['dropped']:,} dropped,"
-        f" streams with uncounted frames: {lost or 'none'}; memory {content['memory_mb']} MiB"
+        f"{options.streams} streams of {frames:,} drawn frames: {content['scored']:,} scored,"
+        f" {content['dropped']:,} dropped, streams with uncounted frames: {lost or 'none'};"
+        f" memory {content['memory_mb']} MiB"
     )
 
 

@@ -41,7 +41,8 @@ LIGHTVAD = f"{shlex.quote(sys.executable)} -m lightvad"
 SET = " ".join(f"--set {shlex.quote(item)}" for item in CONFIG.set)
 DEVICE = CONFIG.device
 GPUS = 1 if DEVICE == "cuda" else 0
-# Of a training: one thread for each process.
+# Of a training: one thread for each process. Their number decides a little more than the last bits (which objects are
+# pasted, which frames skipped: docs/architecture.md, Training); the record's command names it.
 DEVICES = f"--threads {CONFIG.devices}" + (
     f" --devices {CONFIG.devices}" if CONFIG.devices > 1 else ""
 )

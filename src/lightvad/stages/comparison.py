@@ -78,9 +78,9 @@ def difference_sentences(shown: Shown, table: Table) -> list[str]:
             for variant, one in found.items()
         ]
         seeds = ", ".join(str(seed) for seed in shown.seeds)
-        paired = f"seed {seeds}" if len(shown.seeds) == 1 else f"and seeds {seeds}"
+        drawn = f"clips, seed {seeds}" if len(shown.seeds) == 1 else f"clips and seeds {seeds}"
         sentences.append(
-            f"Against {labels[str(table.reference)]} on {dataset} (plain micro AUC, paired bootstrap over clips"
-            f"{',' if len(shown.seeds) == 1 else ''} {paired}): {'; '.join(told)}."
+            f"Against {labels[str(table.reference)]} on {dataset} (plain micro AUC, paired bootstrap over {drawn}):"
+            f" {'; '.join(told)}."
         )
     return sentences

@@ -43,12 +43,15 @@ def on_devices(work: Work, job: Job, machine: Machine) -> None:
         machine: whose `devices` says how many.
 
     Raises:
-        LightvadError: there are not as many GPUs, a process raised it, or one was killed.
+        LightvadError: there are not as many GPUs or threads, a process raised it, or one was killed.
     """
     count = machine.devices
     if count == 1:
         work(job)
         return
+    if machine.cores < count:
+        message = f"--devices {count}: {machine.cores} CPU threads are too few; give --threads {count} or more"
+        raise LightvadError(message)
     if device_of(machine.device).type == "cuda":
         import torch
 
@@ -119,7 +122,7 @@ def _take_part(own: Share, port: int, work: Work, job: Job, machine: Machine, fa
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if own.rank:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # the first process tells the progress
-    threads = max(1, machine.cores // own.count)
+    threads = machine.cores // own.count
     os.environ["OMP_NUM_THREADS"] = str(threads)  # or Fabric sets torch's threads by the number of cores
     Machine(machine.device, threads).apply()
     join(own, port)

@@ -1,7 +1,7 @@
 """Every engine on one network, timed in turns: how fast, how near to fp32 eager, how near to what the device can do."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -95,6 +95,7 @@ class _Subject:
         network: how to make it: frame_size, resolutions, weights.
         footage: for end to end; None: model only.
         calibration: windows on which INT8 takes its ranges.
+        told: what the weights, the clip and these windows are, for the file that is written.
     """
 
     method: str
@@ -104,6 +105,7 @@ class _Subject:
     network: dict[str, Any]
     footage: Footage | None
     calibration: Sequence[np.ndarray]
+    told: Mapping[str, str | None]
 
 
 def run(
@@ -119,7 +121,7 @@ def run(
     engines: Sequence[str],
     out: Path,
 ) -> None:
-    """Time one network on several engines and write {"speed": rows, "complexity": ..., "limits": ..., "reached": ...}.
+    """Time one network on several engines; writes {"speed": rows, "complexity", "limits", "engines", "subject"}.
 
     Args:
         project: where settings and clips lie.
@@ -177,7 +179,8 @@ def _trained(project: Project, run: Run, *, with_int8: bool) -> _Subject:
         "weights": project.root / run.folder / WEIGHTS,
     }
     footage = _footage(clips, clip, None if (own == UNKNOWN).any() else own)
-    return _Subject(run.method, run.variant, settings, run.budget, network, footage, calibration)
+    told = {"weights": str(run.folder), "clip": clip.name, "int8_ranges": "training clips"}
+    return _Subject(run.method, run.variant, settings, run.budget, network, footage, calibration, told)
 
 
 def _untrained(
@@ -201,14 +204,16 @@ def _untrained(
         noise = np.random.default_rng(0)
         shape = (1, *frame_size, 3 * len(settings.offsets))
         calibration = [noise.integers(0, 256, shape, np.uint8) for _ in range(RANDOM_WINDOWS)]
-        return _Subject(method, variant, settings, budget, network, None, calibration)
+        told = {"weights": "random", "clip": None, "int8_ranges": "noise"}
+        return _Subject(method, variant, settings, budget, network, None, calibration, told)
     (clip,) = store.clips()
     calibration = []
     if with_int8:
         calibration = calibration_windows(
             store, [clip], offsets=settings.offsets, frame_size=frame_size, count=CALIBRATION_WINDOWS
         )
-    return _Subject(method, variant, settings, budget, network, _footage(store, clip, None), calibration)
+    told = {"weights": "random", "clip": clip.name, "int8_ranges": "the timed clip itself"}
+    return _Subject(method, variant, settings, budget, network, _footage(store, clip, None), calibration, told)
 
 
 def _store_of(video: Path, root: Path) -> ClipStore:
@@ -260,7 +265,8 @@ def _measured(
         benchmark=project.budget(subject.budget).benchmark, device=machine.device,
     )  # fmt: skip
     counted = complexity(reference, reference.example_inputs(batch=1, height=height, width=width, objects=0))
-    return {"speed": rows, "complexity": counted, **_limits(entries, rows, counted["gflops"], machine, frame_size)}
+    limits = _limits(entries, rows, counted["gflops"], machine, frame_size)
+    return {"subject": subject.told, "speed": rows, "complexity": counted, **limits}
 
 
 @contextmanager
@@ -330,6 +336,8 @@ def _called(entry: TimedScorer, inputs: tuple[torch.Tensor, ...]) -> None:
 
 
 def _say_more(content: dict[str, Any]) -> None:
+    told = content["subject"]
+    say(f"  weights: {told['weights']}; clip: {told['clip'] or 'none'}; ranges of int8: {told['int8_ranges']}")
     for row in content["speed"]:
         if row["scope"] == "end_to_end" and row["compared_frames"]:
             auc = "" if row["auc_diff"] is None else f", AUC {100 * row['auc_diff']:+.2f} points"

@@ -17,7 +17,7 @@ def test_what_scoring_costs_against_length(export: Path, tmp_path: Path, capsys:
     rows = read_json(out)["rows"]
     assert [row["frames"] for row in rows] == [5, 20]
     assert all(row["peak_memory_mb"] > 50 for row in rows)
-    assert "20 frames: " in capsys.readouterr().out
+    assert "20 drawn frames: " in capsys.readouterr().out
 
 
 @pytest.mark.slow

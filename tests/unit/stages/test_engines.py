@@ -67,6 +67,7 @@ def test_a_video_is_timed_end_to_end(repository: Path, tmp_path: Path) -> None:
     assert ends[1]["compared_frames"] == 12
     assert ends[1]["max_abs_score_diff"] < 1e-4
     assert all("streams" in one for one in content["engines"])
+    assert content["subject"] == {"weights": "random", "clip": "yard", "int8_ranges": "the timed clip itself"}
 
 
 def test_a_video_that_is_none_is_one_line(repository: Path, tmp_path: Path) -> None:

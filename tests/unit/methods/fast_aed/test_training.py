@@ -293,6 +293,8 @@ def test_a_killed_training_of_two_processes_goes_on(make_job: MakeJob) -> None:
 @pytest.mark.slow
 def test_what_one_of_two_processes_says_is_one_line(make_job: MakeJob) -> None:
     machine = Machine("cpu", 2, devices=2)
+    with pytest.raises(LightvadError, match="--devices 3: 2 CPU threads are too few; give --threads 3"):
+        on_devices(training.train, make_job("narrow", {}), Machine("cpu", 2, devices=3))
     with pytest.raises(LightvadError, match=r"a batch of 5 cannot be divided among 2 devices .*; give other"):
         on_devices(training.train, make_job("odd", {"training": {"batch": 5}}), machine)
     with pytest.raises(LightvadError, match="became nan at batch"):
