@@ -6,6 +6,7 @@ weights, windows) is the same. Both are timed in one process, some batches of on
 """
 
 import argparse
+import itertools
 import statistics
 import tempfile
 import time
@@ -54,7 +55,10 @@ def main(arguments: list[str] | None = None) -> None:
         plain.student.to(memory_format=torch.contiguous_format)
         frames = Path(name, "frames")
         extract(job.clips, frames, job.frame_size)
-        loops = {"ours": (ours, read_ahead(ours.batches.epoch(0))), "plain": (plain, plain_batches(plain, frames))}
+        loops = {
+            "ours": (ours, (batch for epoch in itertools.count() for batch in read_ahead(ours.batches.epoch(epoch)))),
+            "plain": (plain, (batch for epoch in itertools.count() for batch in plain_batches(plain, epoch, frames))),
+        }
         waited: dict[str, list[float]] = {loop: [] for loop in loops}
         spent: dict[str, list[float]] = {loop: [] for loop in loops}
         for _ in range(options.turns):
@@ -93,10 +97,10 @@ def extract(clips: ClipStore, folder: Path, frame_size: tuple[int, int]) -> None
             cv2.imwrite(str(folder / clip.name / f"{t:05d}.png"), resized(frame, frame_size)[..., ::-1])
 
 
-def plain_batches(phase: Distillation, folder: Path) -> Iterator[Batch]:
-    """The batches of the first epoch, each read when it is asked for: frames float32 (B, 3F, h, w), gray levels."""
+def plain_batches(phase: Distillation, epoch: int, folder: Path) -> Iterator[Batch]:
+    """The batches of an epoch, each read when it is asked for: frames float32 (B, 3F, h, w), gray levels."""
     batches = phase.batches
-    order = np.random.default_rng([batches.seed, 0]).permutation(len(batches.places))
+    order = np.random.default_rng([batches.seed, epoch]).permutation(len(batches.places))
     for index in range(len(batches)):
         places = [batches.places[k] for k in order[index * batches.batch : (index + 1) * batches.batch]]
         windows = []
