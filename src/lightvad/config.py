@@ -243,6 +243,28 @@ class Teacher(Settings):
     weight: float = Field(1.0, gt=0)
 
 
+class ObjectChanges(Settings):
+    """What makes an object of a training clip abnormal, when it is pasted into another (sheet fast_aed, section 8)."""
+
+    anomalies: tuple[Literal["stretched", "moved", "turned"], ...] = Field(
+        ("stretched", "moved", "turned"), min_length=1, description="what makes an object abnormal, equally often"
+    )
+    widening: tuple[float, float] = Field((1.6, 3.0), description="of `stretched`: factors of the width")
+    speed: tuple[float, float] = Field(
+        (0.1, 0.3), description="of `moved`: movement in addition to its own, object heights a frame, to any side"
+    )
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> Self:
+        if not 1 < self.widening[0] <= self.widening[1]:
+            message = f"`widening` {list(self.widening)} must ascend and start above 1"
+            raise ValueError(message)
+        if not 0 < self.speed[0] <= self.speed[1]:
+            message = f"`speed` {list(self.speed)} must ascend and start above 0"
+            raise ValueError(message)
+        return self
+
+
 BEST_ON_TEST = "best_on_test"
 """The papers' choice of a checkpoint: in `metrics.json` and in tables beside the result, never in its place."""
 EPOCH_SCORES_NAME = "epoch_scores.parquet"
@@ -256,6 +278,10 @@ class MethodSettings(Settings):
     pretrained_variant: str | None = Field(
         None, description="variant whose pre-training this one starts from; none: the method has no pre-training phase"
     )
+
+    def input_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width at which a frame method's network sees a frame, on a dataset with this `frame_size`."""
+        return frame_size
 
     @property
     def chosen_checkpoint(self) -> str:

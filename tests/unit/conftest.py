@@ -1,9 +1,13 @@
-"""Stages set up the whole process; a test leaves it as it was."""
+"""Stages set up the whole process; a test leaves it as it was. And the drawn clips."""
 
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from lightvad.video.clips import ClipStore
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +26,11 @@ def process_as_it_was() -> Iterator[None]:
         sys.modules["torch"].set_num_threads(threads)
     if of_opencv is not None:
         sys.modules["cv2"].setNumThreads(of_opencv)
+
+
+@pytest.fixture(scope="session")
+def drawn_clips(tmp_path_factory: pytest.TempPathFactory) -> "ClipStore":
+    """The store of `tests.unit.drawn_clips`; read only."""
+    from tests.unit.drawn_clips import write_clips
+
+    return write_clips(tmp_path_factory.mktemp("data") / "clips" / "tiny")

@@ -37,7 +37,8 @@ def _write_regions(job: Job) -> None:
     with Maps(job.folder / "maps.npz") as maps:
         clips = job.clips.clips("test")
         names = {key.rpartition("/")[2] for key in maps.keys()}  # noqa: SIM118 - not a dict
-        finest = "full" if "full" in names else max(int(name) for name in names if name.isdigit())
+        numbers = [int(name) for name in names if name.isdigit()]
+        finest = max(numbers) if numbers and "full" not in names else min(names - {str(one) for one in numbers})
         tables = [
             regions_from_maps(maps.read(clip.name, finest), clip=clip.name, frame_size=(clip.height, clip.width))
             for clip in track(clips, total=len(clips), what=f"{job.what} regions", unit="clips")

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lightvad.methods.fast_aed.pasting import Paster, paint
-from lightvad.methods.fast_aed.windows import Place, Targets, WindowReader, to_frames
+from lightvad.methods.fast_aed.painting import paint, paste
+from lightvad.methods.fast_aed.settings import Pasting
+from lightvad.methods.fast_aed.windows import Targets, to_frames
+from lightvad.objects.pasting import Paster
 from lightvad.shares import WHOLE, Share
-from lightvad.video.clips import Clip
+from lightvad.video.readers import Place, WindowReader
 
 PASTING, HELDOUT_PASTING = 7, 8
 """Last words of the seeds of pasting: not 0, which numpy takes for no word at all."""
@@ -46,6 +48,7 @@ class Batches:
         seed: of the drawing.
         paster: pastes objects into the windows; None: they stay as they are.
         heldout_paster: the same for windows in order; its draws do not depend on the epoch.
+        pasting: how many objects are pasted; goes with the two.
         share: which of the windows of a batch are read, where several processes train together.
     """
 
@@ -58,6 +61,7 @@ class Batches:
     seed: int
     paster: Paster | None = None
     heldout_paster: Paster | None = None
+    pasting: Pasting | None = None
     share: Share = WHOLE
 
     def __len__(self) -> int:
@@ -98,12 +102,15 @@ class Batches:
         windows = [self.reader.read(place) for place in places]
         targets = self.targets.read(places) if self.targets is not None else []
         abnormal = torch.zeros(len(places), dtype=torch.bool)
-        if paster is not None:
+        if paster is not None and self.pasting is not None:
             draw = np.random.default_rng(seed)
-            pasted = [paster.paste(window, clip, draw) for window, (clip, _) in zip(windows, places, strict=True)]
+            pasted = [
+                paste(paster, window, clip, draw, self.pasting)
+                for window, (clip, _) in zip(windows, places, strict=True)
+            ]
             abnormal = torch.tensor([any(item.abnormal for item in items) for items in pasted])
             if self.targets is not None:
-                targets = paint(targets, pasted, self.targets, paster.settings)
+                targets = paint(targets, pasted, self.targets, self.pasting)
         frames = to_frames(windows)
         if mirrored.any():
             flip = torch.from_numpy(mirrored)
@@ -114,14 +121,3 @@ class Batches:
 
 def _mirror(x: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     return torch.where(chosen.view(-1, *[1] * (x.dim() - 1)), x.flip(-1), x)
-
-
-def places_of(clips: Sequence[Clip]) -> list[Place]:
-    """Every frame of these clips."""
-    return [(clip.name, t) for clip in clips for t in range(clip.frames)]
-
-
-def spread(places: Sequence[Place], count: int) -> list[Place]:
-    """At most `count` of the places, evenly spread."""
-    step = max(1, -(-len(places) // count))
-    return list(places[step // 2 :: step])

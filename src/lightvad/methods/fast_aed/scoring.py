@@ -16,10 +16,11 @@ from lightvad.compute import Compute
 from lightvad.config import EPOCH_SCORES_NAME
 from lightvad.methods.fast_aed.model import AutoEncoder, ReconstructionError, Student
 from lightvad.methods.fast_aed.settings import FastAedSettings
-from lightvad.methods.fast_aed.windows import WindowReader, normalized, to_frames
+from lightvad.methods.fast_aed.windows import normalized, to_frames
 from lightvad.methods.protocol import Job
 from lightvad.progress import track
 from lightvad.video.clips import Clip, ClipStore, read_labels
+from lightvad.video.readers import WindowReader
 from lightvad.video.windows import stacked
 
 METHOD = "fast_aed"

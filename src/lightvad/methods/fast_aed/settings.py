@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from lightvad.config import MethodSettings, Resolution, Settings, Teacher
+from lightvad.config import MethodSettings, ObjectChanges, Resolution, Settings, Teacher
 
 Precision = Literal["32-true", "bf16-mixed"]
 OFFSETS: dict[int, tuple[int, ...]] = {1: (0,), 3: (-3, 0, 3), 5: (-6, -3, 0, 3, 6)}
@@ -89,7 +89,7 @@ class Adversarial(Settings):
     sees_fakes: bool = Field(True, description="false: the code's bug, its loss on the student's maps has no gradient")
 
 
-class Pasting(Settings):
+class Pasting(ObjectChanges):
     """Objects of other training clips pasted into the windows of distillation; beyond the paper (sheet, section 8)."""
 
     abnormal_share: float = Field(
@@ -98,24 +98,7 @@ class Pasting(Settings):
     abnormal: int = Field(4, ge=1, description="at most so many objects are abnormal, or unchanged in the rest")
     normal_share: float = Field(0.7, ge=0, le=1, description="of the windows: with further, unchanged objects")
     normal: int = Field(4, ge=1, description="at most so many further, unchanged objects in a window")
-    anomalies: tuple[Literal["stretched", "moved", "turned"], ...] = Field(
-        ("stretched", "moved", "turned"), min_length=1, description="what makes an object abnormal, equally often"
-    )
-    widening: tuple[float, float] = Field((1.6, 3.0), description="of `stretched`: factors of the width")
-    speed: tuple[float, float] = Field(
-        (0.1, 0.3), description="of `moved`: movement in addition to its own, object heights a frame, to any side"
-    )
     normal_ceiling: float = Field(0.5, gt=0, le=1, description="the teachers' maps are scaled by it; a paste's are 1")
-
-    @model_validator(mode="after")
-    def _ranges_ascend(self) -> "Pasting":
-        if not 1 < self.widening[0] <= self.widening[1]:
-            message = f"`widening` {list(self.widening)} must ascend and start above 1"
-            raise ValueError(message)
-        if not 0 < self.speed[0] <= self.speed[1]:
-            message = f"`speed` {list(self.speed)} must ascend and start above 0"
-            raise ValueError(message)
-        return self
 
 
 class FastAedSettings(MethodSettings):

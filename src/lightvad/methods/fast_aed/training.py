@@ -13,16 +13,17 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from lightvad.artifacts.documents import write_csv
 from lightvad.artifacts.weights import load_state, read_weights, write_weights
 from lightvad.errors import LightvadError
-from lightvad.methods.fast_aed.batches import Batch, Batches, places_of, spread
+from lightvad.methods.fast_aed.batches import Batch, Batches
 from lightvad.methods.fast_aed.discriminator import Discriminator
 from lightvad.methods.fast_aed.losses import OneForAll, PerTeacher, distillation_loss
 from lightvad.methods.fast_aed.model import AutoEncoder, Student, joined, scores_of
-from lightvad.methods.fast_aed.pasting import Paster
 from lightvad.methods.fast_aed.settings import Adversarial, FastAedSettings, Schedule
-from lightvad.methods.fast_aed.windows import Place, Targets, WindowReader, normalized
+from lightvad.methods.fast_aed.windows import Targets, normalized
 from lightvad.methods.protocol import Job
+from lightvad.objects.pasting import Paster
 from lightvad.shares import average_gradients, check_divisible, share, with_shared_norms
 from lightvad.training_loop import Training, finish, fit, launch, seed_everything
+from lightvad.video.readers import Place, WindowReader, places_of, spread
 
 METHOD = "fast_aed"
 Network = TypeVar("Network", bound=nn.Module)
@@ -315,6 +316,7 @@ def _batches(job: Job, schedule: Schedule, targets: Targets | None) -> Batches:
         seed=job.seed,
         paster=paster,
         heldout_paster=heldout_paster,
+        pasting=settings.pasting,
         share=share(),
     )
 

@@ -11,11 +11,9 @@ from lightvad.artifacts.arrays import Maps, Resolution
 from lightvad.artifacts.scratch import scratch_array, scratch_folder
 from lightvad.errors import LightvadError
 from lightvad.methods.protocol import TeacherMaps
-from lightvad.video.clips import Clip, ClipStore
-from lightvad.video.windows import stacked, window_indices
+from lightvad.video.clips import Clip
+from lightvad.video.readers import Place
 
-Place = tuple[str, int]
-"""A clip's name and a frame in it."""
 LARGEST_IN_MEMORY = 64
 """Maps with longer sides are kept in a scratch file."""
 
@@ -28,24 +26,6 @@ def to_frames(images: Sequence[np.ndarray]) -> torch.Tensor:
 def normalized(frames: torch.Tensor) -> torch.Tensor:
     """uint8 gray levels -> float32 (x - 127) / 128 (sheet, section 1); keeps the channels-last layout."""
     return frames.float().sub_(127).div_(128)
-
-
-class WindowReader:
-    """Windows around any frame of any clip; a neighbour outside the clip is replaced by the current frame."""
-
-    def __init__(self, clips: ClipStore, *, offsets: Sequence[int], frame_size: tuple[int, int]) -> None:
-        self.clips = clips
-        self.offsets = tuple(offsets)
-        self.frame_size = frame_size
-
-    def read(self, place: Place) -> np.ndarray:
-        """The window around a frame: uint8 (h, w, 3F)."""
-        return stacked(self.frames(place), self.frame_size)
-
-    def frames(self, place: Place) -> np.ndarray:
-        """The frames of a window as stored: uint8 (F, H, W, 3) RGB."""
-        clip, t = place
-        return self.clips.window(clip, window_indices(t, self.offsets, self.clips[clip].frames, "current"))
 
 
 class Targets:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from tests.killing import ended, killed_in_the_second
-from tests.unit.methods.fast_aed.conftest import boxes
+from tests.unit.drawn_clips import boxes
 
 from lightvad.artifacts.documents import read_csv
 from lightvad.artifacts.weights import read_weights

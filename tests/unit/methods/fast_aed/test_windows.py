@@ -9,11 +9,12 @@ import torch
 
 from lightvad.artifacts.arrays import maps_writer
 from lightvad.errors import LightvadError
-from lightvad.methods.fast_aed.batches import Batches, places_of, spread
+from lightvad.methods.fast_aed.batches import Batches
 from lightvad.methods.fast_aed.settings import OFFSETS
-from lightvad.methods.fast_aed.windows import Targets, WindowReader, normalized, to_frames
+from lightvad.methods.fast_aed.windows import Targets, normalized, to_frames
 from lightvad.methods.protocol import TeacherMaps
 from lightvad.video.clips import ClipStore
+from lightvad.video.readers import WindowReader, places_of, spread
 from lightvad.video.windows import stacked
 
 SIZE = (40, 56)

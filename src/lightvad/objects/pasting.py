@@ -1,4 +1,4 @@
-"""Pasted objects: the high targets that normal videos lack. Beyond the paper (sheet, section 8).
+"""Pasted objects: the anomalies that normal videos lack (sheet fast_aed, section 8; sheet aed_mae, section 4).
 
 An abnormal object is one of another training clip: stretched to the side, moving otherwise than it does, or lying on
 its side. Unchanged ones are pasted too, so that neither a paste nor the number of pastes gives the anomaly away.
@@ -10,14 +10,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import pandas as pd
-import torch
 
-from lightvad.artifacts.arrays import Resolution
 from lightvad.artifacts.tables import BOX
+from lightvad.config import ObjectChanges
 from lightvad.errors import LightvadError
-from lightvad.maps import bins_touched
-from lightvad.methods.fast_aed.settings import Pasting
-from lightvad.methods.fast_aed.windows import Place, Targets, WindowReader
+from lightvad.video.readers import Place, WindowReader
 
 MARGIN = 0.15
 """Of an object's size: ground that is pasted with it, and fades out."""
@@ -73,7 +70,7 @@ class Pasted:
         bounds: where it lies in the middle frame: x1, y1, x2, y2 in whole pixels of the window.
         source: frame that it was cut from.
         source_bounds: where it lay there.
-        abnormal: whether its target is 1.
+        abnormal: whether it was changed.
     """
 
     bounds: Bounds
@@ -89,15 +86,15 @@ class Paster:
         reader: the windows.
         boxes: table BOXES.
         clips: names of the clips whose objects are pasted.
-        settings: how many, and how they are changed.
+        changes: what makes an object abnormal.
 
     Raises:
         LightvadError: these clips have no box that could be pasted.
     """
 
-    def __init__(self, reader: WindowReader, boxes: pd.DataFrame, clips: Sequence[str], settings: Pasting) -> None:
+    def __init__(self, reader: WindowReader, boxes: pd.DataFrame, clips: Sequence[str], changes: ObjectChanges) -> None:
         self.reader = reader
-        self.settings = settings
+        self.changes = changes
         height, width = reader.frame_size
         own = boxes[boxes["clip"].isin(clips)]
         sizes = {name: (reader.clips[name].width, reader.clips[name].height) for name in clips}
@@ -110,7 +107,7 @@ class Paster:
             message = (
                 f"boxes: none of the {len(own)} boxes of {', '.join(sorted(clips))} can be pasted (sides of {SMALLEST}"
                 f" pixels, {BORDER} from the border: {int(inside.sum())} lie inside); run `lightvad detect` again or"
-                " leave out `pasting`"
+                " train without pasted objects"
             )
             raise LightvadError(message)
         self._clips = own["clip"].to_numpy()[usable]
@@ -118,24 +115,22 @@ class Paster:
         self._corners = corners[usable]
         self._several = len(set(self._clips)) > 1
 
-    def paste(self, window: np.ndarray, clip: str, draw: np.random.Generator) -> list[Pasted]:
+    def paste(
+        self, window: np.ndarray, clip: str, draw: np.random.Generator, *, unchanged: int = 0, abnormal: int = 0
+    ) -> list[Pasted]:
         """Paste objects of other clips (of `clip` itself if there is no other) into its window, in place.
 
         Args:
             window: uint8 (h, w, 3F).
             clip: that the window belongs to.
             draw: decides everything that is random.
+            unchanged: objects that are pasted as they are.
+            abnormal: objects that are changed; they lie on top.
 
         Returns:
-            What was pasted; abnormal objects lie on top.
+            What was pasted, from below to above.
         """
-        settings = self.settings
-        unchanged = int(draw.integers(1, settings.normal + 1)) if draw.random() < settings.normal_share else 0
-        others = int(draw.integers(1, settings.abnormal + 1))
-        abnormal = draw.random() < settings.abnormal_share
-        return [
-            self._paste(window, clip, draw, abnormal=abnormal and k >= unchanged) for k in range(unchanged + others)
-        ]
+        return [self._paste(window, clip, draw, abnormal=k >= unchanged) for k in range(unchanged + abnormal)]
 
     def _paste(self, window: np.ndarray, clip: str, draw: np.random.Generator, *, abnormal: bool) -> Pasted:
         height, width = self.reader.frame_size
@@ -170,52 +165,15 @@ class Paster:
 
     def _changed(self, cutout: Cutout, draw: np.random.Generator) -> Cutout:
         """The object made abnormal."""
-        settings = self.settings
-        kind = settings.anomalies[int(draw.integers(len(settings.anomalies)))]
+        changes = self.changes
+        kind = changes.anomalies[int(draw.integers(len(changes.anomalies)))]
         if kind == "stretched":
             largest = self.reader.frame_size[1] / cutout.size[0]
-            return replace(cutout, stretch=min(draw.uniform(*settings.widening), largest))
+            return replace(cutout, stretch=min(draw.uniform(*changes.widening), largest))
         if kind == "turned":
             return cutout.turned(clockwise=draw.random() < 0.5)
-        speed, angle = cutout.size[1] * draw.uniform(*settings.speed), draw.uniform(0, 2 * np.pi)
+        speed, angle = cutout.size[1] * draw.uniform(*changes.speed), draw.uniform(0, 2 * np.pi)
         return replace(cutout, velocity=(speed * np.cos(angle), speed * np.sin(angle)))
-
-
-def paint(
-    maps: list[list[torch.Tensor]], pasted: Sequence[Sequence[Pasted]], targets: Targets, settings: Pasting
-) -> list[list[torch.Tensor]]:
-    """The teachers' maps of windows with pasted objects.
-
-    What a teacher gave to the frame is scaled by `normal_ceiling`, and so is what it gave to a pasted unchanged object:
-    the largest value of its finest map on the object's cells, at the place that the object was cut from. Inside an
-    abnormal object every map is 1.
-
-    Args:
-        maps: teachers x resolutions of maps float32 (B, r, r) or (B, h, w).
-        pasted: for each of the B windows what was pasted into it.
-        targets: the teachers' maps, to look up those of the sources.
-        settings: holds `normal_ceiling`.
-    """
-    height, width = targets.frame_size
-    painted = [[one * settings.normal_ceiling for one in teacher] for teacher in maps]
-    finest = max(range(len(targets.resolutions)), key=lambda k: side_of(targets.resolutions[k], targets.frame_size))
-    for b, objects in enumerate(pasted):
-        for item in objects:
-            bounds = np.array([item.bounds, item.source_bounds])
-            cells = [bins_touched(bounds, height, width, resolution).tolist() for resolution in targets.resolutions]
-            left, top, right, bottom = cells[finest][1]
-            for teacher, own in zip(painted, targets.read([item.source]), strict=True):
-                value = 1.0
-                if not item.abnormal:
-                    value = settings.normal_ceiling * float(own[finest][0, top:bottom, left:right].max())
-                for one, ((x1, y1, x2, y2), _) in zip(teacher, cells, strict=True):
-                    one[b, y1:y2, x1:x2].clamp_(min=value)
-    return painted
-
-
-def side_of(resolution: Resolution, frame_size: tuple[int, int]) -> int:
-    """The longer side of a map."""
-    return max(frame_size) if isinstance(resolution, str) else resolution
 
 
 def _blend(window: np.ndarray, cutout: Cutout, corner: np.ndarray, offsets: Sequence[int]) -> None:
