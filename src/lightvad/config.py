@@ -143,7 +143,7 @@ class Smoothing(Settings):
     plain_seconds: float = Field(0.5, gt=0, description="sigma of the plain protocol, in seconds")
     fast_aed: Kernel = Kernel(taps=301, sigma=21)
     ssmtl: Kernel = Kernel(taps=301, sigma=21)
-    protocols: tuple[Protocol, ...] = ("plain", "fast_aed", "ssmtl")
+    protocols: tuple[Protocol, ...] = ("plain", "fast_aed", "ssmtl", "aed_mae_avenue")
 
 
 class ObjectMaps(Settings):
@@ -289,9 +289,9 @@ class MethodSettings(Settings):
         return "last"
 
     @property
-    def trains_on_boxes(self) -> bool:
-        """Whether a frame method's training reads boxes; object methods always do."""
-        return False
+    def stages_on_boxes(self) -> tuple[str, ...]:
+        """The stages of a frame method (pretrain, train) that read boxes; an object method's always do."""
+        return ()
 
     @property
     def training_documents(self) -> tuple[str, ...]:
@@ -337,12 +337,17 @@ class TableRow(Settings):
     label: str
     match: dict[str, str] = Field({}, description="reported column -> value of the row of the same method")
     protocol: Protocol = Field("plain", description="the paper's own protocol; `plain` is always shown beside it")
+    protocols: dict[str, Protocol] = Field({}, description="dataset -> the paper's own there, where it has another")
     beyond_paper: str = Field(
         "",
         description="what it does that the paper does not; it stands beside the row it matches",
     )
     timed: bool = Field(False, description="its speed.json times this method and the other rows in one process")
     timed_as: Name | None = Field(None, description="variant with the same network, whose time is this row's as well")
+
+    def protocol_on(self, dataset: str) -> Protocol:
+        """The paper's own protocol on a dataset."""
+        return self.protocols.get(dataset, self.protocol)
 
 
 class Identity(Settings):

@@ -286,14 +286,14 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
     boxes = [boxes_path(run.dataset, backend), classes_path(run.dataset, backend)]
     is_object = project.method(run.method).level == "object"
     model = [run.folder / "model.safetensors"]
+    if stage in ("pretrain", "train") and not is_object:  # a frame method never looks at class probabilities
+        boxes = boxes[:1] if stage in settings_of(project, run).stages_on_boxes else []
     if stage == "pretrain":
-        return clips
+        return clips + boxes
     if stage == "train":
         owner = pretraining_of(project, run)
         maps = [teacher.folder / "maps.npz" for teacher, _ in teachers_of(project, run)]
         start = [owner.folder / "pretrained.safetensors"] if owner else []
-        if not is_object:  # a frame method never looks at class probabilities
-            boxes = boxes[:1] if settings_of(project, run).trains_on_boxes else []
         return clips + maps + boxes + start
     if stage == "score":
         labels = [clips_folder(run.dataset) / "labels.parquet"]

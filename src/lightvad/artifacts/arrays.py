@@ -25,11 +25,11 @@ DAMAGE = (
 """What NumPy and `zipfile` raise on archives that are cut off, damaged, pickled, or larger than the memory."""
 
 Resolution = int | str
-"""Side of a square anomaly map (`16` -> 16x16), or `"full"` for the size of the frame."""
+"""Side of a square anomaly map (`16` -> 16x16), `"full"` for the size of the frame, or `"patches"` for a cell of each."""
 
 
 class MapsWriter:
-    """Writes anomaly maps under the keys `CLIP/RESOLUTION`, each of shape (T, r, r) or (T, H, W), float32."""
+    """Writes anomaly maps under the keys `CLIP/RESOLUTION`, each of shape (T, r, r) or (T, h, w), float32."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive

@@ -9,7 +9,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -32,7 +32,7 @@ SHORTEST = 0.02
 
 @dataclass(frozen=True)
 class Limits:
-    """What a device can do at most, as measured; every figure is a median.
+    """What a device can do at most, as measured; every figure is a median, or the higher of two (`highest`).
 
     Attributes:
         bandwidth: of memory, GB/s (10^9 bytes): two arrays read and one written, each byte counted once. A CPU that
@@ -123,6 +123,12 @@ def measure(
             side=rows,
             rounds=rounds,
         )
+
+
+def highest(first: Limits, second: Limits) -> Limits:
+    """Of two measurements of the same kind the higher rates: what disturbs one only makes it lower."""
+    rates = {name: max(rate, second.matrix_rates[name]) for name, rate in first.matrix_rates.items()}
+    return replace(first, bandwidth=max(first.bandwidth, second.bandwidth), matrix_rates=rates)
 
 
 def work_of(network: nn.Module, inputs: Sequence[torch.Tensor], *, gflop: float) -> Work:

@@ -54,7 +54,9 @@ def protocol_sentences(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
     """Which protocol each row's number stands under, and what `plain` is."""
     labels: dict[str, list[str]] = {}
     for row in rows:
-        labels.setdefault(row.protocol, []).append(row.label)
+        for name in shown.datasets:
+            own = f"{row.label} on {name}" if name in row.protocols else row.label
+            labels.setdefault(row.protocol_on(name), []).append(own)
     each = "; ".join(f"{protocol}: {', '.join(dict.fromkeys(names))}" for protocol, names in labels.items())
     own = each if len(labels) > 1 else next(iter(labels))
     seconds = ", ".join(

@@ -142,7 +142,8 @@ def papers_shown(project: Project, paper: str | None) -> dict[str, Experiment]:
     if paper is not None:
         return {paper: project.experiment(paper)}
     names = sorted(path.stem for path in (project.root / "config" / "experiments").glob("*.yaml"))
-    return {name: project.experiment(name).main_part for name in names}
+    parts = {name: project.experiment(name).main_part for name in names}
+    return {name: part for name, part in parts.items() if part.tables or part.figures}
 
 
 def entries_of(experiments: Iterable[Experiment]) -> list[Table | Figure]:

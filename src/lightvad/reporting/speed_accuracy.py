@@ -68,14 +68,15 @@ def points_of(shown: Shown, figure: Figure) -> list[SpeedPoint]:
         found = timings(shown.root, figure.rows, dataset=dataset, budget=shown.budget, seed=shown.seeds[0])
         for row in figure.rows:
             runs = shown.runs(row, dataset)
-            own = measurement(shown.root, runs, metric="micro_auc", protocol=row.protocol)
+            protocol = row.protocol_on(dataset)
+            own = measurement(shown.root, runs, metric="micro_auc", protocol=protocol)
             plain = measurement(shown.root, runs, metric="micro_auc", protocol="plain")
             if own is None or plain is None:
                 continue
             low, high = plain.interval or ("", "")
             for timing in found:
                 if timing.label == row.label:
-                    named = (dataset, MEASURED, row.label, timing.scope, timing.fps, own.mean, row.protocol)
+                    named = (dataset, MEASURED, row.label, timing.scope, timing.fps, own.mean, protocol)
                     line = timing.row
                     where = (str(line["device"]), int(line["threads"]), str(line["engine"]), str(line["precision"]))
                     points.append(SpeedPoint(*named, plain.mean, low, high, *where, int(line["batch"])))

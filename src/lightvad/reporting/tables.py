@@ -94,14 +94,15 @@ def _measured(row: TableRow, runs: Sequence[Run], reported: Mapping[str, float |
         "checkpoint": checkpoints(root, runs),
     }
     lines = []
+    own = row.protocol_on(runs[0].dataset)
     for metric in AUC_METRICS:
-        for protocol in dict.fromkeys((row.protocol, PLAIN)):
+        for protocol in dict.fromkeys((own, PLAIN)):
             value = measurement(root, runs, metric=metric, protocol=protocol)
-            stated = reported[metric] if protocol == row.protocol else None
+            stated = reported[metric] if protocol == own else None
             lines.append({**common, "metric": metric, "protocol": protocol, **_values(value, stated)})
-        best = best_measurement(root, runs, metric=metric, protocol=row.protocol)
+        best = best_measurement(root, runs, metric=metric, protocol=own)
         if best is not None:
-            line = {**common, "checkpoint": BEST_ON_TEST, "metric": metric, "protocol": row.protocol}
+            line = {**common, "checkpoint": BEST_ON_TEST, "metric": metric, "protocol": own}
             lines.append({**line, **_values(best, reported[metric])})
     for metric in REGION_METRICS:
         value = region_measurement(root, runs, metric=metric)

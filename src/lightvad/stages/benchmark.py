@@ -81,7 +81,7 @@ def _measure(project: Project, run: Run, runs: Sequence[Run], machine: Machine) 
             detector=detector,
             objects=counted,
         )
-    height, width = dataset.frame_size
+    height, width = settings_of(project, run).input_size(dataset.frame_size)
     of_clip = labels.loc[labels["clip"] == clip.name, "label"].to_numpy(np.int8)
     frame_bytes = clip.height * clip.width * 3
     rows = time_scorers(
@@ -113,7 +113,8 @@ def run_table(
 ) -> None:
     """Time the networks of a table's rows in turns; writes results/speed/DATASET/BUDGET/PAPER/tableN.json.
 
-    Model only, batch 1, at the dataset's frame size; speed does not depend on weights, which are random.
+    Model only, batch 1, at the size at which the first row's network sees a frame; speed does not depend on weights,
+    which are random.
 
     Raises:
         LightvadError: the paper has no such table, it shows no speeds, or a row is an object method.
@@ -155,7 +156,7 @@ def run_table(
             )
             if entry.scored
         ]
-        height, width = spec.frame_size
+        height, width = settings_of(project, runs[0]).input_size(spec.frame_size)
         once = benchmark.model_copy(update={"batches": (1,)})
         rows = time_scorers(entries, footage=None, height=height, width=width, benchmark=once, device=machine.device)
         write_json(root / out, rows)
@@ -188,6 +189,7 @@ def run_without_data(
         detector = detector_for_timing(
             detection, stand_in=benchmark.detector, raw=Path(), folder=out.parent, device=machine.device
         )
+    height, width = settings.input_size((height, width))
     entries = _entries(
         settings,
         method=method,

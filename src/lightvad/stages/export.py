@@ -79,9 +79,10 @@ def made(
     precision = _precision(to, precision)
     dataset = project.dataset(run.dataset)
     settings: Any = settings_of(project, run)  # a frame method's has offsets and resolutions
+    frame_size = settings.input_size(dataset.frame_size)
     weights = project.root / run.folder / WEIGHTS
     network = part_of(run.method, "deployment").deployed(
-        settings, frame_size=dataset.frame_size, resolutions=dataset.map_resolutions, weights=weights
+        settings, frame_size=frame_size, resolutions=dataset.map_resolutions, weights=weights
     )
     clips = ClipStore(project.root / clips_folder(run.dataset))
     kept_out = held_out(clips.clips("train"), dataset.heldout_fraction)
@@ -90,17 +91,15 @@ def made(
     calibration: list[np.ndarray] = []
     if precision == "int8":
         calibration = calibration_windows(
-            clips, trained_on, offsets=settings.offsets, frame_size=dataset.frame_size, count=CALIBRATION_WINDOWS
+            clips, trained_on, offsets=settings.offsets, frame_size=frame_size, count=CALIBRATION_WINDOWS
         )
-    program = _program(network, to, precision, (*dataset.frame_size, 3 * len(settings.offsets)), calibration, weights)
+    program = _program(network, to, precision, (*frame_size, 3 * len(settings.offsets)), calibration, weights)
     engine = open_engine(program, device=machine.device if to == "torch" else "cpu", threads=machine.cores)
     parity = None
     if normal:
-        windows = spread_windows(
-            clips, normal, offsets=settings.offsets, frame_size=dataset.frame_size, count=PARITY_WINDOWS
-        )
+        windows = spread_windows(clips, normal, offsets=settings.offsets, frame_size=frame_size, count=PARITY_WINDOWS)
         scorer = part_of(run.method, "scoring").scorer(
-            settings.scored_in("32-true"), frame_size=dataset.frame_size, resolutions=dataset.map_resolutions,
+            settings.scored_in("32-true"), frame_size=frame_size, resolutions=dataset.map_resolutions,
             weights=weights, device="cpu",
         )  # fmt: skip
         parity = compared(scores_of(engine, windows), _reference_scores(scorer, windows))
@@ -112,7 +111,7 @@ def made(
         method=run.method,
         variant=run.variant,
         seed=run.seed,
-        frame_size=dataset.frame_size,
+        frame_size=frame_size,
         offsets=settings.offsets,
         resolutions=settings.map_resolutions(dataset.map_resolutions),
         fps=dataset.fps,

@@ -56,7 +56,7 @@ def job_of(project: Project, run: Run, stage: str, machine: Machine) -> Job:
     boxes = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in BOXES.items()})
     probabilities = np.zeros((0, 0), np.float32)
     backend = dataset.detection.backend
-    if needs_boxes(project, run.method) or (stage == "train" and settings.trains_on_boxes):
+    if needs_boxes(project, run.method) or stage in settings.stages_on_boxes:
         path = project.root / boxes_path(run.dataset, backend)
         boxes = read_table(path, BOXES)
         check_places(boxes, clips.clips(), path, "run `lightvad detect` again")
@@ -86,7 +86,7 @@ def job_of(project: Project, run: Run, stage: str, machine: Machine) -> Job:
         metadata={
             **_identity(run),
             "config_digest": digest(run_slice(project, stage, run)),
-            "input_size": "x".join(str(side) for side in dataset.frame_size),
+            "input_size": "x".join(str(side) for side in settings.input_size(dataset.frame_size)),
             "settings": json.dumps(shared_settings(project, run), sort_keys=True),
         },
     )

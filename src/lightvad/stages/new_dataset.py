@@ -65,6 +65,7 @@ detection:
 # SSMTL's fourth task needs a detector's classes: name one (detection.class_probabilities), or leave the task out.
 methods:
   ssmtl: {{tasks: [arrow, irregularity, middle]}}
+  aed_mae: {{network: {{input_size: [320, 640], patch: 16}}}}
 
 map_resolutions: [4, 8, 16]
 extra_map_resolutions: []

@@ -60,6 +60,19 @@ def test_int8_is_near(programs: dict[str, Program], network: Deployed) -> None:
     assert torch.corrcoef(torch.stack([maps[-1].flatten(), finest.flatten()]))[0, 1] > 0.98
 
 
+@pytest.mark.parametrize("windows", [1, 2, 3, 4])
+def test_windows_shared_out_among_requests_keep_their_order(programs: dict[str, Program], windows: int) -> None:
+    several = torch.cat([WINDOWS, WINDOWS.flip(1), WINDOWS.flip(2)])[:windows]
+    alone = open_engine(programs["openvino"], device="cpu", threads=1)
+    together = open_engine(programs["openvino"], device="cpu", threads=2)
+    scores, maps = together.run(several)
+    for k, window in enumerate(several):
+        own, (*expected,) = alone.run(window[None])
+        torch.testing.assert_close(scores[k : k + 1], own)
+        for one, other in zip(maps, expected, strict=True):
+            torch.testing.assert_close(one[k : k + 1], other)
+
+
 def test_results_are_not_overwritten_by_the_next_call(programs: dict[str, Program]) -> None:
     engine = open_engine(programs["openvino"], device="cpu", threads=1)
     scores, maps = engine.run(WINDOWS[:1])

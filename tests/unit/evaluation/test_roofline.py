@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lightvad.errors import LightvadError
-from lightvad.evaluation.roofline import DTYPES, Limits, Work, measure, reached, work_of
+from lightvad.evaluation.roofline import DTYPES, Limits, Work, highest, measure, reached, work_of
 
 LIMITS = Limits(
     bandwidth=20.0, matrix_rates={"32-true": 100.0, "bf16-mixed": 400.0}, threads=1, array_mib=256, side=1024, rounds=7
@@ -75,6 +75,13 @@ def test_rates_are_measured_for_what_is_asked_and_say_how() -> None:
     assert found.bandwidth > 0
     assert all(rate > 0 for rate in found.matrix_rates.values())
     assert small([]).matrix_rates == {}
+
+
+def test_of_two_measurements_each_higher_rate_counts() -> None:
+    other = replace(LIMITS, bandwidth=25.0, matrix_rates={"32-true": 90.0, "bf16-mixed": 500.0})
+    assert highest(LIMITS, other) == replace(
+        LIMITS, bandwidth=25.0, matrix_rates={"32-true": 100.0, "bf16-mixed": 500.0}
+    )
 
 
 @pytest.mark.parametrize("precision", ["16-mixed", "64-true"])

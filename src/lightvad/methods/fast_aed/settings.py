@@ -172,9 +172,9 @@ class FastAedSettings(MethodSettings):
         return self.training.epochs
 
     @property
-    def trains_on_boxes(self) -> bool:
+    def stages_on_boxes(self) -> tuple[str, ...]:
         """Pasted objects are cut out along their boxes; nothing else here looks at boxes."""
-        return self.pasting is not None
+        return ("train",) if self.pasting is not None else ()
 
     @property
     def offsets(self) -> tuple[int, ...]:

@@ -97,9 +97,9 @@ def test_a_stage_reads_only_what_concerns_it(change: dict[str, Any], stages: set
 
 def test_pasting_is_off_by_default_and_concerns_training_alone() -> None:
     assert Settings().pasting is None
-    assert not Settings().trains_on_boxes
+    assert Settings().stages_on_boxes == ()
     pasted = settings(pasting={})
-    assert pasted.trains_on_boxes
+    assert pasted.stages_on_boxes == ("train",)
     assert pasted.for_stage("train") != Settings().for_stage("train")
     for stage in ("pretrain", "score"):
         assert pasted.for_stage(stage) == Settings().for_stage(stage)
