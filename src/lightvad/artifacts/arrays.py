@@ -25,7 +25,7 @@ DAMAGE = (
 """What NumPy and `zipfile` raise on archives that are cut off, damaged, pickled, or larger than the memory."""
 
 Resolution = int | str
-"""Side of a square anomaly map (`16` -> 16x16), `"full"` for the size of the frame, or `"patches"` for a cell of each."""
+"""Side of a square anomaly map (`16` -> 16x16), `"full"`: the frame's size, or `"patches"`: a cell for each of them."""
 
 
 class MapsWriter:
