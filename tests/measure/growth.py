@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
                 flush=True,
             )
     size = {"footage": "drawn", "height": options.height, "width": options.width, "film": options.film}
-    write_json(options.out, {"device": processor_name(), "model": str(options.model), **size, "rows": rows})
+    write_json(options.out, {"device": processor_name(), "model": options.model.name, **size, "rows": rows})
 
 
 def scored(folder: Path, frames: int, options: argparse.Namespace) -> tuple[float, float]:

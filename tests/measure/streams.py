@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
     settled = memory[int(SETTLED * len(memory)) :]
     half = len(settled) // 2
     content = {
-        "device": processor_name(), "model": str(options.model), "streams": options.streams, "minutes": options.minutes,
+        "device": processor_name(), "model": options.model.name, "streams": options.streams, "minutes": options.minutes,
         "footage": "drawn", "height": options.height, "width": options.width, "frames_a_stream": frames,
         "scored": sum(one[1] for one in last.values()), "dropped": sum(one[2] for one in last.values()),
         "streams_with_uncounted_frames": lost, "latency_ms": [one[4] for _, one in sorted(last.items())],
