@@ -7,6 +7,7 @@ SEEDS ?= 0
 # nproc would take OMP_NUM_THREADS for the number of cores.
 CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 DEVICE ?= auto
+GPUS ?= 1
 MIRROR ?=
 SET ?=
 CLUSTER ?=
@@ -15,7 +16,8 @@ CLUSTER ?=
 PUBLISHED_PICTURES := $(if $(filter plaza,$(DATASET)),-o -name '*.png',-o -name figure2.png -o -name figure7.png)
 BIN := .venv/bin
 # On a cluster SLURM has the cores; see profiles/slurm.
-HOW := $(if $(CLUSTER),--workflow-profile profiles/slurm,--cores $(CORES))
+# One training at a time on each GPU.
+HOW := $(if $(CLUSTER),--workflow-profile profiles/slurm,--cores $(CORES) $(if $(filter cuda,$(DEVICE)),--resources gpu=$(GPUS)))
 comma := ,
 # SET holds quotes of its own.
 WORKFLOW = workflow/alone.sh $(BIN)/snakemake $(HOW) --config "datasets=[$(subst +,$(comma),$(DATASET))]" "budget=$(BUDGET)" \
@@ -31,7 +33,7 @@ help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
 	@echo
 	@echo "  make reproduce DATASET=plaza|ped2 BUDGET=smoke|quick|paper [MIRROR=folder or URL] [SEEDS=0,1,2]"
-	@echo "                 [CORES=n] [DEVICE=auto|cpu|cuda] [SET=datasets.ped2.detection.backend=motion] [CLUSTER=1]"
+	@echo "                 [CORES=n] [DEVICE=auto|cpu|cuda] [GPUS=n] [SET=datasets.ped2.detection.backend=motion] [CLUSTER=1]"
 
 setup: .venv/.runtime $(if $(CLUSTER),.venv/.cluster) ## make .venv/ with lightvad and snakemake (idempotent)
 

@@ -175,7 +175,7 @@ def train(
     root: RootOption = Path(),
     overrides: SetOption = None,
 ) -> None:
-    """Train a run: a teacher on objects, or a student on its teachers' anomaly maps. Resumes after a kill.
+    """Train a run: an object method on objects, or a frame method on frames. Resumes after a kill.
 
     Writes RUN/model.safetensors and training.csv.
     """
@@ -214,7 +214,7 @@ def score(
     lightvad score VIDEO... --model MODEL --out DIR writes, for each video: NAME.scores.parquet and .csv (one row per
     decoded frame), NAME.events.jsonl (alarms: start, end, peak, where), NAME.timeline.png and NAME.annotated.mp4.
 
-    With --run: every object of train and test (teachers), or every test frame (students). Writes
+    With --run: every object of train and test (object methods), or every test frame (frame methods). Writes
     RUN/object_scores.parquet, or RUN/frame_scores.parquet, maps.npz and regions.parquet.
     """
     from lightvad.stages.machine import Machine
@@ -327,7 +327,7 @@ def export(
     root: RootOption = Path(),
     overrides: SetOption = None,
 ) -> None:
-    """Export a trained student as one file with network, pre-processing, window, smoothing and threshold.
+    """Export a trained frame method as one file with network, pre-processing, window, smoothing and threshold.
 
     Its scores are compared with those of fp32 eager on held-out frames; the file says how far they lie apart.
     """
@@ -550,7 +550,8 @@ def new_dataset(
     videos lie (.mp4, .avi, .mkv, .mov, .webm; all of one size and frame rate). It is yours to change and to commit.
 
     Frame methods see a frame in its own proportions, never enlarged and with at most about as many pixels as 360x640,
-    the size at which the paper's network works; sides are rounded to multiples of 8 (key `frame_size`). Objects are
+    the size at which Fast-AED works; sides are rounded to multiples of 8 (key `frame_size`); AED-MAE sees 320x640,
+    whatever the proportions (key `methods.aed_mae.network.input_size`). Objects are
     found by motion: regions of a thousandth of a frame or more that change by 15 gray levels (key `detection`).
     """
     from lightvad.stages import new_dataset as stage
@@ -572,14 +573,22 @@ def show(
     names = _names(datasets)
     tables = sorted((root / tables_folder(names, budget, paper)).glob("table*.csv"))
     if not tables:
-        target = f"make reproduce DATASET={datasets} BUDGET={budget}"
-        message = f"{tables_folder(names, budget, paper)}: no tables yet; run `{target}`"
+        config = f"datasets=[{','.join(names)}]"
+        message = (
+            f"{tables_folder(names, budget, paper)}: no tables yet; run"
+            f" `make reproduce DATASET={datasets} BUDGET={budget}`"
+            f" for the main ones, or `snakemake --cores 2 {paper}_paper --config '{config}' budget={budget}`"
+        )
         raise LightvadError(message)
     for path in tables:
         stage.show(path)
     typer.echo(f"tables   {tables_folder(names, budget, paper)}")
     typer.echo(f"figures  {figures_folder(names, budget, paper)}")
-    typer.echo(f"report   {report_path(names, budget)}")
+    pages = [
+        page for page in (report_path(names, budget), report_path(names, budget, paper)) if (root / page).is_file()
+    ]
+    for page in pages:
+        typer.echo(f"report   {page}")
 
 
 @app.command()

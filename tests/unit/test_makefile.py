@@ -54,3 +54,10 @@ def test_a_folder_without_room_is_one_line_before_anything_runs(repository: Path
     assert ended.stderr.startswith(f"lightvad: {tmp_path}/.snakemake: cannot be written")
     assert ended.stderr.count("\n") == 1
     assert [path.name for path in (tmp_path / ".snakemake").iterdir()] == ["alive"]
+
+
+@pytest.mark.parametrize(("device", "limit"), [("cuda", ["--resources", "gpu=1"]), ("auto", []), ("cpu", [])])
+def test_one_training_at_a_time_on_a_gpu(repository: Path, tmp_path: Path, device: str, limit: list[str]) -> None:
+    told = snakemake_arguments(repository, tmp_path, f"make report DEVICE={device}")
+    found = [told[k : k + 2] for k, word in enumerate(told) if word == "--resources"]
+    assert found == ([limit] if limit else [])

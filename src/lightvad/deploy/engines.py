@@ -169,6 +169,8 @@ class OpenVinoEngine:
         if shape not in self._requests:
             self._requests[shape] = self._compiled(shape)
         requests = self._requests[shape]
+        if len(requests) == 1:
+            return _as_tensors(list(requests[0].infer([windows.numpy()], share_inputs=True).values()))
         for request, part in zip(requests, np.split(windows.numpy(), len(requests)), strict=True):
             request.start_async([part], share_inputs=True)
         found = []
