@@ -1,5 +1,7 @@
 """Scores of one run: of every object (object methods) or of every test frame (frame methods)."""
 
+import math
+
 import pandas as pd
 
 from lightvad.artifacts.arrays import Maps
@@ -37,8 +39,8 @@ def _write_regions(job: Job) -> None:
     with Maps(job.folder / "maps.npz") as maps:
         clips = job.clips.clips("test")
         names = {key.rpartition("/")[2] for key in maps.keys()}  # noqa: SIM118 - not a dict
-        numbers = [int(name) for name in names if name.isdigit()]
-        finest = max(numbers) if numbers and "full" not in names else min(names - {str(one) for one in numbers})
+        # `full` and `patches` are finer than any number.
+        finest = max(names, key=lambda name: int(name) if name.isdigit() else math.inf)
         tables = [
             regions_from_maps(maps.read(clip.name, finest), clip=clip.name, frame_size=(clip.height, clip.width))
             for clip in track(clips, total=len(clips), what=f"{job.what} regions", unit="clips")
