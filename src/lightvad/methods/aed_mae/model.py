@@ -200,21 +200,28 @@ class Teacher(nn.Module):
         encoded, grid = self.encode(windows, kept)
         logits = None if self.class_head is None else self.class_head(encoded[:, 0])[:, 0]
         narrow = self.narrow(encoded)
-        shown = laid_out(narrow[:, 1:], kept, self.hidden, grid[0] * grid[1])
+        if self._kept(kept, grid) is not None:
+            shown = laid_out(narrow[:, 1:], kept, self.hidden, grid[0] * grid[1])
+            narrow = torch.cat([narrow[:, :1], shown], dim=1)
         places = Places(grid)
-        return Shared(self.first_block(torch.cat([narrow[:, :1], shown], dim=1), places), places, logits)
+        return Shared(self.first_block(narrow, places), places, logits)
 
     def encode(self, windows: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, Grid]:
         """Windows (B, 3F, H, W) and the places that are kept (B or 1, K) -> tokens (B, 1 + K, 256), [CLS] first."""
         embedded = self.embed(windows)
         grid = (embedded.shape[2], embedded.shape[3])
         tokens = self.norm_embedded(embedded.flatten(2).transpose(1, 2))
-        tokens = taken(tokens, kept)
+        places = Places(grid, self._kept(kept, grid), self.in_place)
+        if places.kept is not None:
+            tokens = taken(tokens, kept)
         x = torch.cat([self.cls.expand(tokens.shape[0], -1, -1).to(tokens.dtype), tokens], dim=1)
-        places = Places(grid, kept, self.in_place)
         for block in self.encoder:
             x = block(x, places)
         return self.norm_encoded(x), grid
+
+    def _kept(self, kept: torch.Tensor, grid: Grid) -> torch.Tensor | None:
+        """The places that are kept; None: all of them, in their order."""
+        return None if self.in_place and kept.shape[1] == grid[0] * grid[1] else kept
 
 
 class Head(nn.Module):

@@ -55,7 +55,8 @@ class AnomalyMaps(nn.Module):
             student=settings.self_distillation,
         )
         noise = torch.rand(1, self.grid[0] * self.grid[1], generator=torch.Generator().manual_seed(MASK_SEED))
-        self.register_buffer("kept", kept_places(noise, self.grid, settings.network), persistent=False)
+        tested = settings.network.model_copy(update={"mask_ratio": settings.scoring.mask_ratio})
+        self.register_buffer("kept", kept_places(noise, self.grid, tested), persistent=False)
 
     def forward(self, windows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Windows (B, 3F, H, W) in [-1, 1] -> maps (B, H', W') of whole patches, and their means (B, h, w)."""

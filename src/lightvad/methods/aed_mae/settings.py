@@ -32,7 +32,12 @@ class Network(Settings):
         description="where kept tokens lie when the encoder convolves them: on their own places among zeros; shuffled:"
         " in the random order in which they were kept, as in the code",
     )
-    mask_ratio: float = Field(0.5, ge=0, lt=1, description="share of the tokens that is hidden, at test time too")
+    mask_ratio: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="share of the tokens hidden in training; the paper does not say; 0.5: the code",
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="inside the feed-forward layers")
 
 
@@ -80,6 +85,12 @@ class Scoring(Settings):
         9, ge=3, description="side of the 3D mean filter over (x, y, time) on the map; none: off"
     )
     frame_score: Literal["maximum", "mean"] = Field("maximum", description="of the map; mean: the code")
+    mask_ratio: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the tokens hidden at test time; the paper does not say; 0.5: the code",
+    )
 
     @model_validator(mode="after")
     def _something_counts(self) -> "Scoring":
@@ -106,7 +117,9 @@ class AedMaeSettings(MethodSettings):
     class_head: bool = Field(
         True, description="tells synthetic anomalies from the [CLS] token (Eq. 5); not in the code"
     )
-    class_weight: float = Field(1.0, gt=0, description="of Eq. 5 beside the reconstruction (project choice)")
+    class_weight: float = Field(
+        0.06, gt=0, description="of Eq. 5 beside Eq. 3, which divides by the number of patches (project choice)"
+    )
     self_distillation: bool = Field(True, description="a second stage trains the student's branch (Eq. 4)")
     student_loss: Literal["paper", "released_code"] = Field(
         "paper", description="paper: weighted as the teacher's; released_code: mean over masked patches"
@@ -129,6 +142,9 @@ class AedMaeSettings(MethodSettings):
             raise ValueError(message)
         if not self.network.mask_ratio and (not self.motion_weights or self.student_loss == "released_code"):
             message = "`mask_ratio: 0` hides nothing, which `motion_weights: false` and the code's student learn from"
+            raise ValueError(message)
+        if not self.motion_weights and not self.scoring.mask_ratio:
+            message = "`motion_weights: false` learns to draw hidden patches alone; give `scoring.mask_ratio` above 0"
             raise ValueError(message)
         for weight, needs, there in (
             ("class_probability", "class_head", self.class_head),

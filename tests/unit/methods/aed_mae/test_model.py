@@ -12,10 +12,13 @@ from lightvad.methods.aed_mae.model import (
     FeedForward,
     MaskedAutoEncoder,
     Places,
+    Shared,
     grid_of,
     kept_places,
+    laid_out,
     patches_of,
     planes_of,
+    taken,
 )
 from lightvad.methods.aed_mae.settings import Network
 
@@ -138,6 +141,24 @@ def test_hidden_patches_are_not_seen() -> None:
         torch.testing.assert_close(network(windows, kept).teacher, network(changed, kept).teacher)
         changed[:, :, :8, :8] += 1  # place 0
         assert not torch.allclose(network(windows, kept).teacher, network(changed, kept).teacher)
+
+
+def test_with_no_token_hidden_all_are_encoded_in_their_order() -> None:
+    network = whole(8).eval()
+    windows, every = torch.randn(1, 9, 16, 32), torch.arange(8)[None]
+    teacher = network.teacher
+    with torch.inference_mode():
+        found = network(windows, every).teacher
+        # The same through the gathering and laying out that hidden tokens need.
+        tokens = teacher.norm_embedded(teacher.embed(windows).flatten(2).transpose(1, 2))
+        x = torch.cat([teacher.cls, taken(tokens, every)], dim=1)
+        for block in teacher.encoder:
+            x = block(x, Places((2, 4), every))
+        narrow = teacher.narrow(teacher.norm_encoded(x))
+        shown = torch.cat([narrow[:, :1], laid_out(narrow[:, 1:], every, teacher.hidden, 8)], dim=1)
+        places = Places((2, 4))
+        expected = teacher.head(Shared(teacher.first_block(shown, places), places, None))
+    torch.testing.assert_close(found, expected)
 
 
 def test_the_student_starts_from_the_teachers_first_decoder_block_alone() -> None:

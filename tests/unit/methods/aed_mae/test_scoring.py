@@ -9,6 +9,7 @@ import torch
 from scipy import ndimage
 
 from lightvad.artifacts.arrays import Maps
+from lightvad.methods.aed_mae.model import patches_of
 from lightvad.methods.aed_mae.scoring import AnomalyMaps, averaged, score, scorer
 from lightvad.methods.aed_mae.settings import Settings
 from lightvad.methods.aed_mae.training import pretrain, train
@@ -51,6 +52,17 @@ def test_each_weight_has_its_own_term() -> None:
         assert torch.equal(same, windows)
         with torch.inference_mode():
             torch.testing.assert_close(other(windows)[0], 0.7 * term)
+
+
+@pytest.mark.parametrize(("ratio", "kept"), [(0.0, 8), (0.5, 4), (0.25, 6)])
+def test_so_many_tokens_are_hidden_at_test_time_whatever_the_training_hid(ratio: float, kept: int) -> None:
+    network, windows = maps_of(teacher_error=1, mask_ratio=ratio)
+    assert network.kept.shape == (1, kept)
+    with torch.inference_mode():
+        expected = network.network(windows, network.kept).teacher
+        target = patches_of(torch.cat([windows[:, 3:6], torch.zeros(2, 1, *SIZE)], 1), 8)
+        errors = (target - expected).square().unflatten(2, (-1, 4)).mean(3)
+        torch.testing.assert_close(network(windows)[1], errors.mean(2).unflatten(1, (2, 4)))
 
 
 @pytest.mark.parametrize("size", [3, 4, 9])

@@ -16,6 +16,7 @@ from lightvad.methods.aed_mae.settings import Settings
         ({"class_head": False}, "`scoring.class_probability` needs `class_head`"),
         ({"self_distillation": False}, "`scoring.discrepancy` needs `self_distillation`"),
         ({"motion_weights": False, "network": {"mask_ratio": 0}}, "hides nothing"),
+        ({"motion_weights": False}, "learns to draw hidden patches alone"),
         ({"scoring": {"teacher_error": 0, "discrepancy": 0, "class_probability": 0}}, "all weights"),
     ],
 )
@@ -28,6 +29,7 @@ def test_what_cannot_go_together_is_told(layer: dict[str, Any], told: str) -> No
     ("layer", "stages"),
     [
         ({"scoring": {"teacher_error": 0.9}}, {"score"}),
+        ({"scoring": {"mask_ratio": 0.5}}, {"score"}),
         ({"score_batch": 3}, {"score"}),
         ({"student_training": {"lr": 0.5}}, {"train"}),
         ({"student_loss": "released_code"}, {"train"}),

@@ -42,7 +42,8 @@ def test_the_second_stage_leaves_the_teacher_as_it_is(make_job: Make) -> None:
 
 
 def test_the_teacher_learns(make_job: Make) -> None:
-    job = make_job(settings={**ALONE, "motion_weights": False, "teacher_training": {"epochs": 12}})
+    scoring = ALONE["scoring"] | {"mask_ratio": 0.5}
+    job = make_job(settings={**ALONE, "motion_weights": False, "scoring": scoring, "teacher_training": {"epochs": 12}})
     pretrain(job)
     told = pd.read_csv(job.folder / "pretraining.csv")["heldout_reconstruction"]
     assert told.iloc[-1] < 0.5 * told.iloc[0]
@@ -85,7 +86,8 @@ def test_a_killed_stage_goes_on_with_the_same_weights(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"motion_weights": False}, {"gradients": "released_code"}, {"anomaly_channel": "minus_one_one"},
+        {"motion_weights": False, "scoring": {"mask_ratio": 0.5}}, {"gradients": "released_code"},
+        {"anomaly_channel": "minus_one_one"},
         {"student_loss": "released_code"}, {"network": {"encoder_tokens": "shuffled"}},
         {"network": {"feed_forward": "fully_connected"}}, {"synthetic": {"maps": False}}, {"class_weight": 3.0},
         {"synthetic": {"share": 1.0}},
