@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from lightvad.errors import LightvadError
+from lightvad.reporting.costs import COSTS
 from lightvad.reporting.tables import ABSENT, SPEEDS, Block, Column, filled, folded, only
 
 LATEX_SPECIAL = {
@@ -128,14 +129,16 @@ def _parts(block: Block, width: int) -> list[Block]:
     if needed <= width:
         return [slim]
     parts = []
-    speeds = [name for name, _ in SPEEDS.values()]
-    for metrics in (["micro AUC"], ["macro AUC"], ["RBDC", "TBDC"], speeds):
+    costs = [name for name, _ in (*COSTS.values(), *SPEEDS.values())]
+    for metrics in (["micro AUC"], ["macro AUC"], ["RBDC", "TBDC"], costs):
         keep = [i for i, column in enumerate(slim.columns) if column.group in metrics]
         if keep:
             part = only(slim, [0, *keep])
             # The metric is the part's title: one line less in every heading.
             bare = [Column(c.group if len(metrics) > 1 else c.heading, numeric=c.numeric) for c in part.columns]
-            columns = part.columns if metrics is speeds else bare
+            several = len(metrics) > 1 and len(keep) > len({slim.columns[i].group for i in keep})
+            columns = part.columns if several or metrics is costs else bare
+            metrics = list(dict.fromkeys(slim.columns[i].group for i in keep))
             parts.append(Block(" and ".join(metrics), columns, part.rows, part.runs))
     return parts
 

@@ -167,7 +167,7 @@ def complexity_of() -> dict[str, object]:
     """`complexity.json`: the student and one teacher."""
     teacher = {"method": "ssmtl", "variant": "default", "parameters": 3_141_592, "gflops": 2.7, "input": [3, 7, 64, 64]}
     teacher |= {"detector": "yolov3u", "detector_parameters": 103_000_000, "objects_per_frame": 14}
-    return {"parameters": 4_997_747, "gflops": 14.1, "input": [9, 360, 640], "teachers": [teacher]}
+    return {"parameters": 4_997_747, "gflops": 14.1, "input": [9, 360, 640], "beside": [teacher]}
 
 
 def speed_of(variant: str) -> list[dict[str, object]]:

@@ -100,7 +100,7 @@ def test_a_run_scored_in_bf16_is_timed_beside_fp32_of_the_same_weights(
     assert 0 < rows[1]["max_abs_score_diff"] < 0.02
     complexity = read_json(project.root / RUN.folder / "complexity.json")
     assert complexity["input"] == [9, HEIGHT, WIDTH]
-    assert "teachers" not in complexity, "the reference is no teacher"
+    assert "beside" not in complexity, "the reference is no other method"
 
 
 def test_a_run_scored_in_fp32_is_its_own_reference(project: Project) -> None:
