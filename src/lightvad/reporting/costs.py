@@ -14,8 +14,8 @@ from lightvad.reporting.speed_factors import SpeedRow, rate, scored_rows
 
 COSTS: dict[Cost, tuple[str, str]] = {
     "gflops": ("GFLOPs", "counted"),
-    "params_millions": ("parameters, millions", "counted"),
-    "fps": ("frames/s, model only", "timed"),
+    "params_millions": ("parameters, M", "counted"),
+    "fps": ("frames/s", "timed"),
 }
 """Cost -> what stands above its columns, and above what is ours."""
 COMPLEXITY = "complexity.json"

@@ -129,16 +129,15 @@ def _parts(block: Block, width: int) -> list[Block]:
     if needed <= width:
         return [slim]
     parts = []
-    costs = [name for name, _ in (*COSTS.values(), *SPEEDS.values())]
-    for metrics in (["micro AUC"], ["macro AUC"], ["RBDC", "TBDC"], costs):
+    speeds = [name for name, _ in SPEEDS.values()]
+    regions = [["RBDC", "TBDC"]] if sum(column.group == "RBDC" for column in slim.columns) < 2 else [["RBDC"], ["TBDC"]]
+    for metrics in (["micro AUC"], ["macro AUC"], *regions, *([name] for name, _ in COSTS.values()), speeds):
         keep = [i for i, column in enumerate(slim.columns) if column.group in metrics]
         if keep:
             part = only(slim, [0, *keep])
             # The metric is the part's title: one line less in every heading.
             bare = [Column(c.group if len(metrics) > 1 else c.heading, numeric=c.numeric) for c in part.columns]
-            several = len(metrics) > 1 and len(keep) > len({slim.columns[i].group for i in keep})
-            columns = part.columns if several or metrics is costs else bare
-            metrics = list(dict.fromkeys(slim.columns[i].group for i in keep))
+            columns = part.columns if metrics is speeds else bare
             parts.append(Block(" and ".join(metrics), columns, part.rows, part.runs))
     return parts
 
