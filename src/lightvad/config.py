@@ -422,6 +422,11 @@ class Table(Settings):
         """Those of `metrics` that say what a method costs."""
         return tuple(cost for cost in get_args(Cost) if cost in self.metrics)
 
+    @property
+    def of_datasets(self) -> bool:
+        """Whether the paper reports any number of it for a dataset; costs are of no one."""
+        return set(self.metrics) > set(self.costs)
+
 
 class ReportedSpeed(Settings):
     """A reported FPS that stands in a table of its own: the paper's own method."""

@@ -131,7 +131,7 @@ def table_caption(shown: Shown, table: Table) -> list[str]:
         *unlabelled_sentences(shown, table.rows),
         seed_sentence(shown),
         *protocol_sentences(shown, table.rows),
-        *(absent_sentences(shown, "the literature's rows are") if table.literature else []),
+        *(absent_sentences(shown, "the literature's rows are") if table.literature and table.of_datasets else []),
         *best_sentence(shown, table.rows),
         *([table.note.strip()] if table.note else []),
         *beyond_sentences(table.rows),

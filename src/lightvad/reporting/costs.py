@@ -47,11 +47,12 @@ class RowCost:
         """What it was counted on: the size of a frame, or the detector and the number of objects."""
         if not self.counted.get("detector"):
             return f"{self.row.label} at {self.speed['height']}x{self.speed['width']}"
-        of_detector = f"{self.counted['detector_parameters'] / 1e6:.1f} million, {self.counted['detector_gflops']:.1f}"
-        return (
-            f"{self.row.label} on {self.counted['objects_per_frame']} objects a frame and with the detector"
-            f" {self.counted['detector']} ({of_detector} GFLOPs)"
+        parameters, gflops = self.counted["detector_parameters"], self.counted["detector_gflops"]
+        of_it = (
+            f" ({parameters / 1e6:.1f} M parameters, {gflops:.1f} GFLOPs)" if parameters else ", which has no network"
         )
+        objects = self.counted["objects_per_frame"]
+        return f"{self.row.label} on {objects} objects a frame and with its detector, {self.counted['detector']}{of_it}"
 
 
 def complexities(root: Path, run: Run) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from lightvad.video.clips import Clip, index_of
 
 from .conftest import BUDGET, DATASET, write_configuration, write_numbers
 
-DATASETS = ("ped2", "avenue")
+DATASETS = ("ped2", "avenue", "plaza")
 FPS = {"aed_mae": 90.0, "fast_aed": 60.0, "background_agnostic": 3.0, "ssmtl": 4.0}
 SIZES = {"aed_mae": (80, 160)}
 BEST = {"aed_mae": 1.5, "fast_aed": 0.9}
@@ -126,7 +126,7 @@ def test_the_printed_table_says_what_was_counted_on_what(rivals: Project) -> Non
     assert "| **0.8** | **4.1** | **+3.3** | **3.0** | **2.2** | **-0.8** |" in text
     assert "| 179.5 | - | - | 320.0 | - | - | 12.0 | - | - |" in text
     assert "AED-MAE at 80x160; Fast-AED (student) at 240x360" in text
-    assert "on 7 objects a frame and with the detector yolov3u (60.0 million, 100.0 GFLOPs)" in text
+    assert "7 objects a frame and with its detector, yolov3u (60.0 M parameters, 100.0 GFLOPs)" in text
     assert "the fastest batch where it is another: AED-MAE 135 (batch 8) (results/runs/ped2" in text
     assert "AED-MAE: Synthetic CPU, 2 threads, eager, bf16-mixed, batch 1, 80x160; Fast-AED (student): Synth" in text
     assert "reproduced by no counter" in text
@@ -144,6 +144,15 @@ def test_reported_regions_are_printed_beside_measured_ones(rivals: Project) -> N
     assert "RBDC, reported | RBDC, measured | RBDC, delta | TBDC, reported |" in text
     assert "| **46.8** | **41.0** | **-5.8** | **66.6** | **72.0** | **+5.4** |" in text
     assert "| 41.0 | - | - | 86.2 | - | - |" in text, "Liu et al. [49]"
+    assert "the literature's rows are left out" not in text
+
+
+def test_costs_of_the_literature_are_of_no_dataset(rivals: Project) -> None:
+    costs, regions = (written(rivals, number, "plaza").with_suffix(".md").read_text() for number in "56")
+    assert "| 179.5 | - | - |" in costs
+    assert "The paper has no plaza" not in costs
+    assert "The paper has no plaza: the literature's rows are left out." in regions
+    assert "Liu et al." not in regions
     assert r"46.8} & \textbf{41.0} & \textbf{-5.8}" in path.with_suffix(".tex").read_text()
 
 
