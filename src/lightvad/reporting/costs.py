@@ -48,9 +48,7 @@ class RowCost:
         if not self.counted.get("detector"):
             return f"{self.row.label} at {self.speed['height']}x{self.speed['width']}"
         parameters, gflops = self.counted["detector_parameters"], self.counted["detector_gflops"]
-        of_it = (
-            f" ({parameters / 1e6:.1f} M parameters, {gflops:.1f} GFLOPs)" if parameters else ", which has no network"
-        )
+        of_it = f" ({parameters / 1e6:.1f} M parameters, {gflops:.1f} GFLOPs)" if parameters else " without a network"
         objects = self.counted["objects_per_frame"]
         return f"{self.row.label} on {objects} objects a frame and with its detector, {self.counted['detector']}{of_it}"
 
