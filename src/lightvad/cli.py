@@ -399,7 +399,7 @@ def benchmark(
 ) -> None:
     """Measure speed and complexity of the path that is scored: model only and, for a run, end to end.
 
-    With --run: writes RUN/speed.json (the run and its teachers, timed in turns in one process) and complexity.json.
+    With --run: writes RUN/speed.json (the run and what is timed beside it, in one process) and complexity.json.
     With --method, --height, --width, --out: needs no data; the network has random weights.
     With --table, --dataset: the networks of a table's rows, with random weights, in turns in one process; writes
     results/speed/DATASET/BUDGET/PAPER/tableN.json.

@@ -1,7 +1,7 @@
 """Typed models of everything under `config/`; `project` reads the files."""
 
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,6 +12,10 @@ Resolution = Annotated[int, Field(ge=1, le=1024)] | Literal["full"]
 Pixels = Annotated[int, Field(ge=16)]
 Count = Annotated[int, Field(ge=0)]
 Protocol = Literal["plain", "fast_aed", "aed_mae_avenue", "aed_mae_shanghai", "ssmtl"]
+Cost = Literal["gflops", "params_millions", "fps"]
+"""What a method costs: a metric of tables that a benchmark measures."""
+Metric = Literal["micro_auc", "macro_auc", "rbdc", "tbdc", Cost]
+"""What a table reports of its rows."""
 
 
 class Settings(BaseModel):
@@ -200,6 +204,13 @@ class Variant(Settings):
     settings: dict[str, Any] = {}
 
 
+class NamedRun(Settings):
+    """A configuration of a method: with a dataset, a budget and a seed it is a run."""
+
+    method: Name
+    variant: Name = "default"
+
+
 class Method(Settings):
     """One file under config/methods; `settings` is checked by the method's own `settings.Settings`."""
 
@@ -208,6 +219,9 @@ class Method(Settings):
     level: Literal["object", "frame"]
     settings: dict[str, Any] = {}
     variants: dict[str, Variant]
+    timed_beside: tuple[NamedRun, ...] = Field(
+        (), description="whose networks are timed in one process with this method's, besides its teachers; theirs too"
+    )
 
 
 class Benchmark(Settings):
@@ -340,7 +354,7 @@ class TableRow(Settings):
     protocols: dict[str, Protocol] = Field({}, description="dataset -> the paper's own there, where it has another")
     beyond_paper: str = Field(
         "",
-        description="what it does that the paper does not; it stands beside the row it matches",
+        description="what it does that the paper does not; beside the row it matches, without `match` below the others",
     )
     timed: bool = Field(False, description="its speed.json times this method and the other rows in one process")
     timed_as: Name | None = Field(None, description="variant with the same network, whose time is this row's as well")
@@ -364,10 +378,15 @@ class Table(Settings):
     title: str
     reported: str = Field(description="config/reported/NAME.csv, one row per value (columns dataset, metric, value)")
     identity: tuple[Identity, ...] = Field(min_length=1)
+    metrics: tuple[Metric, ...] = Field(
+        ("micro_auc", "macro_auc"),
+        min_length=1,
+        description="whose reported numbers are printed beside the measured ones; AUCs are always measured",
+    )
     literature: bool = Field(False, description="also show the reported rows that nothing here rebuilds")
     reported_dataset: str | None = Field(
         None,
-        description="the dataset of a CSV that has a column per metric and none for the dataset",
+        description="the dataset of a CSV that has a column per metric and none for the dataset; `all`: of no one",
     )
     main: bool = Field(True, description="built by the default target; false: a target of its own")
     reference: Name | None = Field(None, description="variant that the other rows are compared with, clip by clip")
@@ -388,6 +407,26 @@ class Table(Settings):
             raise ValueError(message)
         return self
 
+    @model_validator(mode="after")
+    def _costs_are_of_a_timed_row(self) -> "Table":
+        if self.costs and not any(row.timed for row in self.rows):
+            message = f"`metrics` {', '.join(self.costs)} are measured by the benchmark of a row with `timed: true`"
+            raise ValueError(message)
+        if self.speeds and "fps" in self.costs:
+            message = "`speeds` times rows with random weights, `fps` among `metrics` is a benchmark's; choose one"
+            raise ValueError(message)
+        return self
+
+    @property
+    def costs(self) -> tuple[Cost, ...]:
+        """Those of `metrics` that say what a method costs."""
+        return tuple(cost for cost in get_args(Cost) if cost in self.metrics)
+
+    @property
+    def of_datasets(self) -> bool:
+        """Whether the paper reports any number of it for a dataset; costs are of no one."""
+        return set(self.metrics) > set(self.costs)
+
 
 class ReportedSpeed(Settings):
     """A reported FPS that stands in a table of its own: the paper's own method."""
@@ -401,10 +440,24 @@ class ReportedPoints(Settings):
 
     accuracy: str = Field(description="config/reported/NAME.csv with citation_key, dataset, metric, value")
     speed: str = Field(description="config/reported/NAME.csv with citation_key and the metric fps")
-    own_speed: ReportedSpeed = Field(description="FPS of the row `ours`, which the table above cannot have")
+    own_speed: ReportedSpeed | None = Field(
+        None, description="FPS of the row `ours`, where `speed` is another paper's and cannot have it"
+    )
     keys: tuple[str, ...] = Field(description="citation keys of the points, as in `accuracy`")
     labels: dict[str, str] = Field({}, description="citation key -> label, where the method's name is too long")
     device: str = Field(description="what the papers timed on")
+
+    @model_validator(mode="after")
+    def _own_speed_is_somewhere(self) -> "ReportedPoints":
+        if "ours" in self.keys and self.own_speed is None and not self.of_one_paper:
+            message = f"`own_speed` is missing: `ours` of {self.accuracy} stands in no table of {self.speed}'s paper"
+            raise ValueError(message)
+        return self
+
+    @property
+    def of_one_paper(self) -> bool:
+        """Whether both tables number their references alike."""
+        return self.accuracy.rpartition("_table")[0] == self.speed.rpartition("_table")[0]
 
 
 class Figure(Settings):

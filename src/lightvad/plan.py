@@ -44,7 +44,7 @@ from lightvad.resolution import (
     run_outputs,
     settings_model,
     settings_of,
-    teachers_of,
+    timed_beside,
     undeclared_outputs,
 )
 
@@ -89,7 +89,7 @@ class Plan:
         gathered = measuring_stages(self.project, run) if stage == "evaluate" else []
         records = [record_path(run.folder, name) for name in gathered]
         if stage == "benchmark":
-            code += [file for teacher, _ in teachers_of(self.project, run) for file in self.code(stage, teacher.method)]
+            code += [file for one in timed_beside(self.project, run) for file in self.code(stage, one.method)]
         return [str(path) for path in (*run_inputs(self.project, stage, run), *records)] + sorted(set(code))
 
     def speeds_inputs(self, paper: str, number: str) -> list[str]:
@@ -132,12 +132,15 @@ class Plan:
         """Read the configuration of everything that a table or figure needs.
 
         Raises:
-            LightvadError: a file is missing, a key in it is unknown or impossible, or a row's time is not its own.
+            LightvadError: a file is missing, a key in it is unknown or impossible, a row's time is not its own, or what
+                is to be timed beside it does not exist.
         """
         for dataset in datasets:
             self.project.dataset(dataset)
         for run in report_runs(self.papers().values(), datasets=datasets, budget=budget, seeds=seeds):
             settings_of(self.project, run)
+        for run in complexity_runs(self.papers().values(), datasets=datasets, budget=budget, seeds=seeds):
+            timed_beside(self.project, run)
         for entry in entries_of(list(self.papers().values())):
             for row in entry.rows:
                 if row.timed_as is not None:

@@ -69,6 +69,30 @@ def teachers_of(project: Project, run: Run) -> list[tuple[Run, float]]:
     return found
 
 
+def timed_beside(project: Project, run: Run) -> list[Run]:
+    """The runs whose networks are timed in one process with a run's: its teachers, then those its method names.
+
+    The named ones bring their teachers, and nothing that their own methods name. Each comes once, and none is `run`
+    itself. They have its dataset, budget and seed.
+
+    Raises:
+        LightvadError: `timed_beside` of the method names a method or variant that does not exist; as `teachers_of`.
+    """
+    found = [teacher for teacher, _ in teachers_of(project, run)]
+    for named in project.method(run.method).timed_beside:
+        where = f"config/methods/{run.method}.yaml: timed_beside"
+        if named.method not in project.methods():
+            message = f"{where}: no method {named.method!r}; there are: {', '.join(project.methods())}"
+            raise LightvadError(message)
+        variants = project.method(named.method).variants
+        if named.variant not in variants:
+            message = f"{where}: {named.method} has no variant {named.variant!r}; it has {', '.join(sorted(variants))}"
+            raise LightvadError(message)
+        one = Run(run.dataset, run.budget, named.method, named.variant, run.seed)
+        found += [one, *(teacher for teacher, _ in teachers_of(project, one))]
+    return [one for one in dict.fromkeys(found) if one != run]
+
+
 def pretraining_of(project: Project, run: Run) -> Run | None:
     """The run whose pre-training `run` starts from (itself, or the variant it names); None without pre-training.
 
@@ -205,9 +229,13 @@ def run_slice(project: Project, stage: str, run: Run) -> dict[str, Any]:
     if stage == "benchmark":
         content["benchmark"] = _dump(budget.benchmark)
         # They are timed side by side with the run.
-        content["teachers"] = [
-            settings_of(project, teacher).for_stage("score") for teacher, _ in teachers_of(project, run)
-        ]
+        teachers = [teacher for teacher, _ in teachers_of(project, run)]
+        content["teachers"] = [settings_of(project, teacher).for_stage("score") for teacher in teachers]
+        others = [one for one in timed_beside(project, run) if one not in teachers]
+        if others:
+            content["beside"] = {
+                f"{one.method}/{one.variant}": settings_of(project, one).for_stage("score") for one in others
+            }
     return content
 
 
@@ -304,10 +332,11 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
         tracks = clips_folder(run.dataset) / "tracks.parquet"
         return [index, tracks, run.folder / "frame_scores.parquet", run.folder / "regions.parquet"]
     if stage == "benchmark":
-        teachers = [teacher for teacher, _ in teachers_of(project, run)]
-        timed = model + [teacher.folder / "model.safetensors" for teacher in teachers]
+        beside = timed_beside(project, run)
+        weights = model + [one.folder / "model.safetensors" for one in beside]
         labels = [clips_folder(run.dataset) / "labels.parquet"]
-        return clips + labels + timed + (boxes if is_object or teachers else [])
+        with_objects = is_object or any(project.method(one.method).level == "object" for one in beside)
+        return clips + labels + weights + (boxes if with_objects else [])
     message = f"no stage {stage!r} of a run"
     raise ValueError(message)
 

@@ -1,5 +1,6 @@
 """Parameters and floating-point operations of the path that is scored."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,13 +17,17 @@ def complexity(scorer: Scorer, inputs: tuple[torch.Tensor, ...]) -> dict[str, An
         inputs: of one frame, e.g. its `example_inputs` at batch 1.
 
     Returns:
-        `parameters` of its network; `gflops`, 10^9 operations, 2 per multiply-add, counted by torch's FlopCounterMode;
-        `input`, the shape of the first input without its batch dimension.
+        `parameters` of its network; `gflops`; `input`, the shape of the first input without its batch dimension.
     """
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        scorer.scores(*inputs)
     return {
         "parameters": sum(parameter.numel() for parameter in scorer.network.parameters()),
-        "gflops": counter.get_total_flops() / 1e9,
+        "gflops": gflops(scorer.scores, *inputs),
         "input": list(inputs[0].shape[1:]),
     }
+
+
+def gflops(call: Callable[..., object], *inputs: Any) -> float:
+    """10^9 operations of one call, 2 per multiply-add, counted by torch's FlopCounterMode; what is no network: none."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        call(*inputs)
+    return counter.get_total_flops() / 1e9

@@ -57,9 +57,10 @@ class TimedScorer:
         method: name of the method.
         variant: its variant.
         scorer: the path that is scored.
+        frame_size: (height, width) in pixels at which its network sees a frame, or its detector in scope `model`.
         open_detector: gives the detector for a stream of frames, run on each before an object method; None for frame
             methods. Every row has a stream of its own: the frames of the clip, or (scope `model`) one random frame of
-            the network's size over and over, in which a detector of motion finds nothing.
+            `frame_size` over and over, in which a detector of motion finds nothing.
         detector_name: what the row says of it.
         objects: objects a frame, for the random inputs of an object method (scope `model`).
         scored: whether the method's scores are made by this scorer; False: it is only the reference of one that does.
@@ -71,6 +72,7 @@ class TimedScorer:
     method: str
     variant: str
     scorer: Scorer
+    frame_size: tuple[int, int]
     open_detector: Callable[[], Detect] | None = None
     detector_name: str | None = None
     objects: int = 0
@@ -129,18 +131,14 @@ def time_scorers(
     entries: Sequence[TimedScorer],
     *,
     footage: Footage | None,
-    height: int,
-    width: int,
     benchmark: Benchmark,
     device: str,
 ) -> list[dict[str, Any]]:
     """Time every entry, model only and (with `footage`) end to end; the rounds of all entries are interleaved.
 
     Args:
-        entries: what is compared.
+        entries: what is compared, each at its own `frame_size`.
         footage: a clip; None: model rows only.
-        height: of a frame, pixels.
-        width: of a frame, pixels.
         benchmark: warm-up, iterations, rounds, batches, and the longest time for one row.
         device: `auto`, `cpu` or `cuda`.
 
@@ -153,7 +151,7 @@ def time_scorers(
     for entry in entries:
         _check(entry, footage)
     rows = [
-        _Row(entry, "model", batch, _model_call(entry, batch, height, width), [])
+        _Row(entry, "model", batch, _model_call(entry, batch), [])
         for entry in entries
         for batch in (benchmark.batches if entry.open_detector is None else (1,))
     ]
@@ -165,10 +163,7 @@ def time_scorers(
                 _measure(row, benchmark, warm_up=turn == 0)
             say(f"benchmark: round {turn + 1}/{benchmark.rounds} of {len(rows)} rows done")
         parity = {entry: _parity(entry, rows, footage, benchmark.max_seconds) for entry in entries}
-    return [
-        _written(row, parity[row.entry], _objects_of(row, footage), height=height, width=width, device=device)
-        for row in rows
-    ]
+    return [_written(row, parity[row.entry], _objects_of(row, footage), device=device) for row in rows]
 
 
 def say_speeds(rows: Sequence[Mapping[str, Any]], where: Path) -> None:
@@ -179,12 +174,14 @@ def say_speeds(rows: Sequence[Mapping[str, Any]], where: Path) -> None:
         where: the file that holds them, as it is to be named.
     """
     first = rows[0]
-    size = f"frames of {first['height']} x {first['width']} pixels"
-    say(f"{where}: frames/s (median), {first['device']}, {first['threads']} threads, {size}:")
+    sizes = [f"frames of {row['height']} x {row['width']} pixels" for row in rows]
+    shared = f", {sizes[0]}" if len(set(sizes)) == 1 else ""
+    say(f"{where}: frames/s (median), {first['device']}, {first['threads']} threads{shared}:")
     told: dict[str, list[str]] = {}
-    for row in rows:
+    for row, size in zip(rows, sizes, strict=True):
         reference = "" if row["scored"] else " (reference, not what is scored)"
-        path = f"{row['method']}/{row['variant']}, {row['engine']}, {row['precision']}, batch {row['batch']}{reference}"
+        how = ", ".join([row["engine"], row["precision"], f"batch {row['batch']}", *([] if shared else [size])])
+        path = f"{row['method']}/{row['variant']}, {how}{reference}"
         scope = "model only" if row["scope"] == "model" else "end to end"
         told.setdefault(path, []).append(f"{row['fps_median']:.1f} {scope}")
     for path, speeds in told.items():
@@ -201,7 +198,8 @@ def _check(entry: TimedScorer, footage: Footage | None) -> None:
         raise LightvadError(message)
 
 
-def _model_call(entry: TimedScorer, batch: int, height: int, width: int) -> Callable[[], object]:
+def _model_call(entry: TimedScorer, batch: int) -> Callable[[], object]:
+    height, width = entry.frame_size
     inputs = entry.scorer.example_inputs(batch=batch, height=height, width=width, objects=entry.objects)
     frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     detect = entry.open_detector() if entry.open_detector is not None else None
@@ -311,11 +309,10 @@ def _objects_of(row: _Row, footage: Footage | None) -> float | None:
     return float(np.mean([len(found.boxes) for found in footage.objects]))
 
 
-def _written(
-    row: _Row, parity: Parity, objects: float | None, *, height: int, width: int, device: str
-) -> dict[str, Any]:
+def _written(row: _Row, parity: Parity, objects: float | None, *, device: str) -> dict[str, Any]:
     per_frame = np.array(row.seconds) / row.batch
     entry = row.entry
+    height, width = entry.frame_size
     return {
         "method": entry.method,
         "variant": entry.variant,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lightvad.artifacts.tables import INDEX, read_table
 from lightvad.config import BEST_ON_TEST, Figure, Table, TableRow
 from lightvad.layout import clips_folder
+from lightvad.reporting.costs import cost_sentences
 from lightvad.reporting.results import document
 from lightvad.reporting.selection import Shown, timed_row
 from lightvad.reporting.speed_factors import conditions_sentence, factor_sentences, timings
@@ -83,12 +84,13 @@ def seed_sentence(shown: Shown) -> str:
 
 
 def speed_sentences(shown: Shown, rows: Sequence[TableRow]) -> list[str]:
-    """The student's factor over every other timed method, on each dataset."""
+    """The timed method's factor over every other one, on each dataset."""
     student = timed_row(rows)
     if student is None:
         return []
-    # Variants of the timed method itself share its network: they are not compared for speed.
-    compared = [row for row in rows if row is student or row.method != student.method]
+    # Variants of the timed method itself share its network, and so do rows that are timed as another: they are not
+    # compared for speed.
+    compared = [row for row in rows if row is student or (row.method != student.method and row.timed_as is None)]
     sentences = []
     for dataset in shown.datasets:
         found = timings(shown.root, compared, dataset=dataset, budget=shown.budget, seed=shown.seeds[0])
@@ -129,12 +131,13 @@ def table_caption(shown: Shown, table: Table) -> list[str]:
         *unlabelled_sentences(shown, table.rows),
         seed_sentence(shown),
         *protocol_sentences(shown, table.rows),
-        *(absent_sentences(shown, "the literature's rows are") if table.literature else []),
+        *(absent_sentences(shown, "the literature's rows are") if table.literature and table.of_datasets else []),
         *best_sentence(shown, table.rows),
         *([table.note.strip()] if table.note else []),
         *beyond_sentences(table.rows),
         *speed_sentences(shown, table.rows),
         *(conditions_sentence(shown, table, name) for name in shown.datasets if table.speeds),
+        *(sentence for name in shown.datasets if table.costs for sentence in cost_sentences(shown, table, name)),
     ]
 
 

@@ -20,6 +20,7 @@ from lightvad.errors import LightvadError
 from lightvad.layout import GATHERED, Run, clips_folder, figures_folder, tables_folder
 from lightvad.project import Project
 from lightvad.reporting.captions import data_note, figure_caption, speed_sentences, titles_of
+from lightvad.reporting.costs import complexities
 from lightvad.reporting.interactive import Drawing, score_plots, speed_plots, webp
 from lightvad.reporting.results import document, finished, recorded
 from lightvad.reporting.selection import Shown, complexity_runs, report_runs, runs_of, timed_row
@@ -195,9 +196,7 @@ def _present(root: Path, path: Path) -> Path:
 
 
 def _complexity(root: Path, run: Run) -> list[dict[str, str]]:
-    """Size and cost of a run, and of its teachers where `complexity.json` holds them under `teachers`."""
-    own = document(root, run, "complexity.json")
-    contents = [{"method": run.method, "variant": run.variant} | own, *own.get("teachers", [])]
+    """Size and cost of a run, and of what was timed beside it."""
     return [
         {
             "method": f"{content['method']}/{content['variant']}",
@@ -207,8 +206,9 @@ def _complexity(root: Path, run: Run) -> list[dict[str, str]]:
             "input": " x ".join(str(side) for side in content["input"]),
             "detector": str(content.get("detector") or "-"),
             "detector_parameters": f"{content.get('detector_parameters') or 0:,}",
+            "detector_gflops": f"{content['detector_gflops']:.2f}" if "detector_gflops" in content else "-",
         }
-        for content in contents
+        for content in complexities(root, run)
     ]
 
 
@@ -220,6 +220,7 @@ def _speed_line(dataset: str, row: Any) -> dict[str, str]:
         "scope": SCOPES[row["scope"]],
         "engine": f"{row['engine']}, {row['precision']}" + ("" if row.get("scored", True) else " (reference)"),
         "batch": str(row["batch"]),
+        "frame": f"{row['height']} x {row['width']}",
         "fps": rate(float(row["fps_median"])),
         "p50": f"{float(row['latency_ms_p50']):.2f}",
         "p95": f"{float(row['latency_ms_p95']):.2f}",

@@ -80,6 +80,7 @@ def table_inputs(
         *_indices(datasets),
         *(run.folder / name for run in runs for name in ("metrics.json", "record.json")),
         *(run.folder / "speed.json" for run in timed),
+        *(run.folder / "complexity.json" for run in timed if table.costs),
         *(run.folder / "frame_scores.parquet" for run in _compared(table, datasets, budget, seeds)),
         *(speeds_path(name, budget, experiment.name, number) for name in datasets if table.speeds),
     ]
@@ -113,7 +114,8 @@ def _indices(datasets: tuple[str, ...]) -> list[Path]:
 
 def reported_files(points: ReportedPoints) -> list[Path]:
     """The reported tables that a speed-accuracy figure joins."""
-    names = (points.accuracy, points.speed, points.own_speed.table, CITATIONS)
+    names = [points.accuracy, points.speed, *([points.own_speed.table] if points.own_speed else [])]
+    names += [] if points.of_one_paper else [CITATIONS]
     return [REPORTED_FOLDER / f"{name}.csv" for name in dict.fromkeys(names)]
 
 

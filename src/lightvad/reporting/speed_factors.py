@@ -39,6 +39,11 @@ class Timing:
         return f"{row['device']}, {row['threads']} threads, {row['engine']}, {row['precision']}, batch {row['batch']}"
 
     @property
+    def size(self) -> str:
+        """Height and width at which a frame was seen, pixels."""
+        return f"{self.row['height']}x{self.row['width']}"
+
+    @property
     def workload(self) -> str:
         """Detector and objects a frame of an object method; empty for a frame method."""
         detector, objects = self.row.get("detector"), self.row.get("objects_per_frame")
@@ -63,9 +68,7 @@ def speed_rows(root: Path, run: Run) -> list[SpeedRow]:
 def timings(root: Path, rows: Sequence[TableRow], *, dataset: str, budget: str, seed: int) -> list[Timing]:
     """The speed of every method of `rows`, in each scope, in their order; empty where no row is timed.
 
-    It is the row of a method and scope at batch 1 in the engine and precision that its scores are made in (`scored`):
-    so speed and accuracy are of one path, and an fp32 reference beside it is never taken. A row that includes the
-    detector is preferred, because an object method cannot run without one.
+    It is the row of a method and scope at batch 1 among `scored_rows`: so speed and accuracy are of one path.
 
     Raises:
         LightvadError: a method or scope was not timed beside the others.
@@ -74,27 +77,36 @@ def timings(root: Path, rows: Sequence[TableRow], *, dataset: str, budget: str, 
     if timed is None:
         return []
     run = run_of(timed, dataset, budget, seed)
-    # Rows of before there were references lack the key.
-    lines = [line for line in speed_rows(root, run) if line.get("scored", True)]
-    found = []
-    for row in rows:
-        variant = row.timed_as or row.variant
-        for scope in SCOPES:
-            own = [
-                line
-                for line in lines
-                if (line["method"], line["scope"], line["batch"]) == (row.method, scope, 1)
-                and line.get("variant", variant) == variant
-            ]
-            own.sort(key=lambda line: not line.get("detector"))
-            if not own:
-                message = (
-                    f"{run.folder / 'speed.json'}: no row of {row.method}/{variant}, {scope}, batch 1; "
-                    f"run `lightvad benchmark --run {run.folder}` again"
-                )
-                raise LightvadError(message)
-            found.append(Timing(row.label, scope, own[0]))
-    return found
+    return [Timing(row.label, scope, scored_rows(root, run, row, scope)[0]) for row in rows for scope in SCOPES]
+
+
+def scored_rows(root: Path, run: Run, row: TableRow, scope: str) -> list[SpeedRow]:
+    """The rows of `speed.json` that stand for a table's row within one scope, one for each batch, batch 1 first.
+
+    They are of the engine and precision that its scores are made in (`scored`), never of an fp32 reference beside it.
+    Rows that include the detector are preferred, because an object method cannot run without one.
+
+    Raises:
+        LightvadError: it was not timed there at batch 1.
+    """
+    variant = row.timed_as or row.variant
+    # Rows of before there were references lack the key `scored`.
+    own = [
+        line
+        for line in speed_rows(root, run)
+        if (line["method"], line["scope"], line.get("scored", True)) == (row.method, scope, True)
+        and line.get("variant", variant) == variant
+    ]
+    own = [line for line in own if line.get("detector")] or own
+    own.sort(key=lambda line: int(line["batch"]))
+    if not own or own[0]["batch"] != 1:
+        message = (
+            f"{run.folder / 'speed.json'}: no row of {row.method}/{variant}, {scope}, batch 1; run"
+            f" `lightvad benchmark --run {run.folder}` again, or name it under `timed_beside` of"
+            f" config/methods/{run.method}.yaml"
+        )
+        raise LightvadError(message)
+    return own
 
 
 def table_speeds(shown: Shown, table: Table, dataset: str) -> dict[tuple[str, str], SpeedRow]:
@@ -123,31 +135,41 @@ def _speeds_of(shown: Shown, table: Table, dataset: str) -> Path:
 def conditions_sentence(shown: Shown, table: Table, dataset: str) -> str:
     """On what, and how, the rows of a table were timed, and which file says so."""
     timed = [Timing("", "model", row) for row in table_speeds(shown, table, dataset).values()]
-    told = "; ".join(dict.fromkeys(timing.conditions for timing in timed))
-    size = f"{timed[0].row['height']}x{timed[0].row['width']}"
+    told = "; ".join(dict.fromkeys(f"{timing.conditions}, {timing.size}" for timing in timed))
     reference = next(row.label for row in table.rows if row.variant == table.reference)
     return (
-        f"Frames per second on {dataset}: {told}, {size}; the reference is {reference}"
+        f"Frames per second on {dataset}: {told}; the reference is {reference}"
         f" ({_speeds_of(shown, table, dataset).as_posix()})."
     )
 
 
 def factor_sentences(found: Sequence[Timing], student: str) -> list[str]:
-    """One sentence for each teacher: the student's factor, model only and end to end, and under which conditions."""
+    """One sentence for each other method: the student's factor, model only and end to end; then the conditions."""
     speed = {(timing.label, timing.scope): timing for timing in found}
-    teachers = [label for label in dict.fromkeys(timing.label for timing in found) if label != student]
+    others = [label for label in dict.fromkeys(timing.label for timing in found) if label != student]
     sentences = []
-    for teacher in teachers:
+    for other in others:
         parts = []
         for scope, name in SCOPES.items():
-            fast, slow = speed[student, scope], speed[teacher, scope]
+            fast, slow = speed[student, scope], speed[other, scope]
             parts.append(f"{fast.fps / slow.fps:.1f} times {name} ({rate(fast.fps)} against {rate(slow.fps)} frames/s)")
-        workload = speed[teacher, "model"].workload
-        timed = f"{teacher} {workload}" if workload else teacher
+        workload = speed[other, "model"].workload
+        timed = f"{other} {workload}" if workload else other
         sentences.append(f"{student} against {timed}: {' and '.join(parts)}.")
     if sentences:
-        sentences.append(f"Timed side by side in one process: {speed[student, 'model'].conditions}.")
+        sentences.append(f"Timed side by side in one process: {_conditions_told(found)}.")
     return sentences
+
+
+def _conditions_told(found: Sequence[Timing]) -> str:
+    """The conditions of the frame methods; where they differ, or sizes do, those of each with the size."""
+    labels: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        if one.scope == "model" and not one.workload:
+            labels.setdefault((one.conditions, one.size), []).append(one.label)
+    if len(labels) == 1:
+        return next(iter(labels))[0]
+    return "; ".join(f"{' and '.join(names)}: {how}, {size}" for (how, size), names in labels.items())
 
 
 def rate(fps: float) -> str:

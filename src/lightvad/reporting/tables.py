@@ -6,10 +6,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lightvad.config import BEST_ON_TEST, Table, TableRow
+from lightvad.config import BEST_ON_TEST, Cost, Table, TableRow
 from lightvad.layout import Run
 from lightvad.reporting.captions import data_note
-from lightvad.reporting.reported import ReportedTable, reported_table
+from lightvad.reporting.costs import COSTS, RowCost, costs_of
+from lightvad.reporting.reported import ANY_DATASET, ReportedTable, reported_table
 from lightvad.reporting.results import (
     AUC_METRICS,
     REGION_METRICS,
@@ -50,7 +51,7 @@ def lines_of(shown: Shown, table: Table) -> list[Line]:
 
     A measured AUC has a line under its paper's protocol, where `reported` and `delta` stand, and always one under
     `plain`; where epochs were kept, one of the checkpoint `best_on_test` too. RBDC and TBDC follow where the dataset
-    has tracks, frames per second where the table shows speeds.
+    has tracks, then costs and speeds where the table shows them. Rows that the paper does not have are last.
 
     Raises:
         LightvadError: a run's document is missing; the line says what to run.
@@ -61,6 +62,8 @@ def lines_of(shown: Shown, table: Table) -> list[Line]:
         paper_name = shown.experiment.reported_datasets.get(name, "")
         data = {"dataset": name, "data": data_note(shown, name)}
         timed = table_speeds(shown, table, name) if table.speeds else {}
+        found = costs_of(shown, table, name) if table.costs else []
+        costs = {(cost.row.method, cost.row.variant): cost for cost in found}
         for identity in reported.identities:
             keys = dict(zip((column.column for column in table.identity), identity, strict=True))
             rows = [row for row, match in zip(table.rows, reported.matches, strict=True) if match == identity]
@@ -70,14 +73,18 @@ def lines_of(shown: Shown, table: Table) -> list[Line]:
                 own = _measured(row, shown.runs(row, name), values, shown.root)
                 if timed:
                     own += _timed(own[0], row, timed, table, reported)
+                for metric in table.costs:
+                    of_paper = stated.get((identity, ANY_DATASET, metric))
+                    own.append(_cost(own[0], costs[row.method, row.variant], metric, of_paper))
                 lines += [{**keys, **data, **line} for line in own]
             if not rows and table.literature:
-                lines += [keys | data | line for line in _literature(reported, identity, paper_name)]
+                lines += [keys | data | line for line in _literature(reported, identity, paper_name, table)]
     return [{column: line.get(column, "") for column in columns_of(table)} for line in lines]
 
 
-def _literature(reported: ReportedTable, identity: tuple[str, ...], dataset: str) -> list[Line]:
-    values = {metric: reported.values.get((identity, dataset, metric)) for metric in AUC_METRICS}
+def _literature(reported: ReportedTable, identity: tuple[str, ...], dataset: str, table: Table) -> list[Line]:
+    where = {metric: ANY_DATASET if metric in COSTS else dataset for metric in table.metrics}
+    values = {metric: reported.values.get((identity, of, metric)) for metric, of in where.items()}
     if all(value is None for value in values.values()):
         return []
     return [{"metric": metric, "reported": _number(value)} for metric, value in values.items()]
@@ -139,6 +146,15 @@ def _timed(
     ]
 
 
+def _cost(common: Line, cost: RowCost, metric: Cost, stated: float | None) -> Line:
+    """What a row's method costs: as reported, whatever the paper's machine and frame size, and in one run here."""
+    measured = cost.value(metric)
+    here = {key: common[key] for key in ("rebuilt_as", "label", "budget")}
+    here |= {"device": str(cost.speed["device"]), "precision": str(cost.speed["precision"]), "metric": metric}
+    delta = None if stated is None else measured - stated
+    return here | {"reported": _number(stated), "measured": _number(measured), "delta": _number(delta)}
+
+
 def _values(value: Measurement | None, reported: float | None) -> Line:
     line = {"reported": _number(reported)}
     if value is None:
@@ -174,6 +190,16 @@ class Column:
 
 
 @dataclass(frozen=True)
+class _Group:
+    """The printed columns of one metric: what stands above them, their headings, and the form of their numbers."""
+
+    metric: str
+    name: str
+    headings: tuple[str, ...]
+    form: str = ".1f"
+
+
+@dataclass(frozen=True)
 class Block:
     """The printed table of one dataset: cells as text, and for every row the runs behind it (none: not measured)."""
 
@@ -200,45 +226,56 @@ def blocks_of(lines: Sequence[Line], table: Table, titles: Mapping[str, str]) ->
     blocks = []
     for dataset, group in groupby(lines, key=lambda line: line["dataset"]):
         own = list(group)
-        best = any(line["checkpoint"] == BEST_ON_TEST for line in own)
-        headings = ("reported", "measured", "delta", *(["best on test"] if best else []), "plain")
-        regions = [metric for metric in REGION_METRICS if any(line["metric"] == metric for line in own)]
+        groups = _groups(own, table)
         columns = [Column(identity.heading) for identity in table.identity] + [Column(REBUILT)]
-        for metric in AUC_METRICS:
-            columns += [Column(heading, NAMES[metric], numeric=True) for heading in headings]
-        columns += [Column("measured", NAMES[metric], numeric=True) for metric in regions]
-        if table.speeds:
-            columns += [Column(h, name, numeric=True) for name, _ in SPEEDS.values() for h in ("reported", "timed")]
+        columns += [Column(heading, one.name, numeric=True) for one in groups for heading in one.headings]
         columns += [Column(heading) for heading in ("Protocol", "Seeds", "Budget", "Device")]
         block = Block(f"{titles.get(dataset, dataset)}: {own[0]['data']}", columns)
         for _, row_lines in groupby(own, key=lambda line: [line[i.column] for i in table.identity] + [line["label"]]):
-            _add_row(block, list(row_lines), table, regions, best=best)
+            _add_row(block, list(row_lines), table, groups)
         blocks.append(block)
     return blocks
 
 
-def _add_row(block: Block, lines: list[Line], table: Table, regions: Sequence[str], *, best: bool) -> None:
+def _groups(lines: Sequence[Line], table: Table) -> list[_Group]:
+    """What is printed of a dataset's lines; reported numbers of those metrics that the table is about."""
+
+    def compared(metric: str, ours: str = "measured") -> tuple[str, ...]:
+        return ("reported", ours, "delta") if metric in table.metrics else (ours,)
+
+    best = ("best on test",) if any(line["checkpoint"] == BEST_ON_TEST for line in lines) else ()
+    groups = [_Group(metric, NAMES[metric], (*compared(metric), *best, "plain")) for metric in AUC_METRICS]
+    regions = [metric for metric in REGION_METRICS if any(line["metric"] == metric for line in lines)]
+    groups += [_Group(metric, NAMES[metric], compared(metric)) for metric in regions]
+    groups += [_Group(cost, COSTS[cost][0], compared(cost, COSTS[cost][1])) for cost in table.costs]
+    speeds = SPEEDS.items() if table.speeds else ()
+    return [*groups, *(_Group(metric, name, ("reported", "timed"), form) for metric, (name, form) in speeds)]
+
+
+def _add_row(block: Block, lines: list[Line], table: Table, groups: Sequence[_Group]) -> None:
     first = lines[0]
     cells = [identity.values.get(first[identity.column], first[identity.column]) for identity in table.identity]
-    cells.append(first["label"] or ABSENT)
-    for metric in AUC_METRICS:
-        of_metric = [line for line in lines if line["metric"] == metric]
-        own = [line for line in of_metric if line["checkpoint"] != BEST_ON_TEST]
-        paper = next(iter(own), {})
-        plain = next((line for line in own if line["protocol"] == PLAIN), {})
-        cells += [_percent(paper, "reported"), _spread(paper), _percent(paper, "delta", "+.1f")]
-        if best:
-            cells.append(_spread(next((line for line in of_metric if line["checkpoint"] == BEST_ON_TEST), {})))
-        cells.append(_with_interval(plain))
-    cells += [_spread(next((line for line in lines if line["metric"] == m), {})) for m in regions]
-    if table.speeds:
-        for metric, (_, form) in SPEEDS.items():
-            speed = next((line for line in lines if line["metric"] == metric), {})
-            cells += [_percent(speed, column, form) for column in ("reported", "measured")]
+    cells = [cell or ABSENT for cell in (*cells, first["label"])]
+    for group in groups:
+        of_metric = [line for line in lines if line["metric"] == group.metric]
+        cells += [_cell(of_metric, heading, group.form) for heading in group.headings]
     protocol = next((line["protocol"] for line in lines if line["protocol"]), "")
     cells += [text or ABSENT for text in (protocol, first["seeds"], first["budget"], first["device"])]
     block.rows.append(cells)
     block.runs.append(runs_behind(first))
+
+
+def _cell(lines: Sequence[Line], heading: str, form: str) -> str:
+    """One number of a metric, of which `lines` are; the first line is under the paper's protocol."""
+    own = [line for line in lines if line["checkpoint"] != BEST_ON_TEST]
+    first = next(iter(own), {})
+    if heading == "best on test":
+        return _spread(next((line for line in lines if line["checkpoint"] == BEST_ON_TEST), {}), form)
+    if heading == "plain":
+        return _with_interval(next((line for line in own if line["protocol"] == PLAIN), {}))
+    if heading in ("reported", "delta"):
+        return _percent(first, heading, form if heading == "reported" else f"+{form}")
+    return _spread(first, form)
 
 
 def runs_behind(line: Line) -> list[Run]:
@@ -253,9 +290,9 @@ def _percent(line: Mapping[str, Any], column: str, form: str = ".1f") -> str:
     return format(float(line[column]), form) if line.get(column) else ABSENT
 
 
-def _spread(line: Mapping[str, Any]) -> str:
-    text = _percent(line, "measured")
-    return f"{text} ± {_percent(line, 'measured_sd')}" if line.get("measured_sd") else text
+def _spread(line: Mapping[str, Any], form: str = ".1f") -> str:
+    text = _percent(line, "measured", form)
+    return f"{text} ± {_percent(line, 'measured_sd', form)}" if line.get("measured_sd") else text
 
 
 def _with_interval(line: Mapping[str, Any]) -> str:

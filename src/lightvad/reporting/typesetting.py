@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from lightvad.errors import LightvadError
+from lightvad.reporting.costs import COSTS
 from lightvad.reporting.tables import ABSENT, SPEEDS, Block, Column, filled, folded, only
 
 LATEX_SPECIAL = {
@@ -129,7 +130,8 @@ def _parts(block: Block, width: int) -> list[Block]:
         return [slim]
     parts = []
     speeds = [name for name, _ in SPEEDS.values()]
-    for metrics in (["micro AUC"], ["macro AUC"], ["RBDC", "TBDC"], speeds):
+    regions = [["RBDC", "TBDC"]] if sum(column.group == "RBDC" for column in slim.columns) < 2 else [["RBDC"], ["TBDC"]]
+    for metrics in (["micro AUC"], ["macro AUC"], *regions, *([name] for name, _ in COSTS.values()), speeds):
         keep = [i for i, column in enumerate(slim.columns) if column.group in metrics]
         if keep:
             part = only(slim, [0, *keep])

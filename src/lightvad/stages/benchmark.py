@@ -1,6 +1,7 @@
-"""Speed and complexity of the path that is scored; a student's teachers are timed beside it in one process."""
+"""Speed and complexity of the path that is scored; what it is compared with is timed beside it in one process."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from lightvad.detection.class_probabilities import read_class_probabilities
 from lightvad.detection.timing import TimedDetector, detector_for_timing
 from lightvad.detection.yolo_training import WEIGHTS, trains_a_network
 from lightvad.errors import LightvadError
-from lightvad.evaluation.complexity import complexity
+from lightvad.evaluation.complexity import complexity, gflops
 from lightvad.evaluation.speed import (
     REFERENCE_PRECISION,
     Footage,
@@ -27,7 +28,7 @@ from lightvad.evaluation.speed import (
 from lightvad.layout import Run, boxes_path, classes_path, clips_folder, raw_folder, speeds_path
 from lightvad.methods.protocol import part_of
 from lightvad.project import Project
-from lightvad.resolution import settings_model, settings_of, speeds_slice, teachers_of
+from lightvad.resolution import settings_model, settings_of, speeds_slice, timed_beside
 from lightvad.stages.jobs import check_weights, needs_boxes
 from lightvad.stages.machine import Machine
 from lightvad.stages.recording import recorded, recorded_result
@@ -42,13 +43,13 @@ CACHED_FRAMES = 40
 
 
 def run(project: Project, run: Run, machine: Machine) -> None:
-    """Write `speed.json` (the run, and its teachers in the same process) and `complexity.json` of `run`.
+    """Write `speed.json` and `complexity.json` of `run` and, from the same process, of what is `timed_beside` it.
 
     Raises:
         LightvadError: weights, clips, labels or boxes are missing, or weights are another run's.
     """
     machine.apply()
-    runs = [run, *(teacher for teacher, _ in teachers_of(project, run))]
+    runs = [run, *timed_beside(project, run)]
     detection = project.dataset(run.dataset).detection
     with_network = trains_a_network(detection) and any(needs_boxes(project, timed.method) for timed in runs)
     network = [boxes_path(run.dataset, detection.backend).parent / WEIGHTS] if with_network else []
@@ -81,7 +82,6 @@ def _measure(project: Project, run: Run, runs: Sequence[Run], machine: Machine) 
             detector=detector,
             objects=counted,
         )
-    height, width = settings_of(project, run).input_size(dataset.frame_size)
     of_clip = labels.loc[labels["clip"] == clip.name, "label"].to_numpy(np.int8)
     frame_bytes = clip.height * clip.width * 3
     rows = time_scorers(
@@ -92,19 +92,17 @@ def _measure(project: Project, run: Run, runs: Sequence[Run], machine: Machine) 
             objects,
             None if (of_clip == UNKNOWN).any() else of_clip,
         ),
-        height=height,
-        width=width,
         benchmark=benchmark,
         device=machine.device,
     )
     write_json(project.root / run.folder / "speed.json", rows)
     scored = [entry for entry in entries if entry.scored]
-    own, *others = [_complexity(entry, height=height, width=width, detector=detector) for entry in scored]
-    teachers = [
+    own, *others = [_complexity(entry, detector) for entry in scored]
+    beside = [
         {"method": entry.method, "variant": entry.variant, **content}
         for entry, content in zip(scored[1:], others, strict=True)
     ]
-    write_json(project.root / run.folder / "complexity.json", {**own, "teachers": teachers} if teachers else own)
+    write_json(project.root / run.folder / "complexity.json", {**own, "beside": beside} if beside else own)
     return rows
 
 
@@ -113,8 +111,8 @@ def run_table(
 ) -> None:
     """Time the networks of a table's rows in turns; writes results/speed/DATASET/BUDGET/PAPER/tableN.json.
 
-    Model only, batch 1, at the size at which the first row's network sees a frame; speed does not depend on weights,
-    which are random.
+    Model only, batch 1, at the size at which each row's network sees a frame; speed does not depend on weights, which
+    are random.
 
     Raises:
         LightvadError: the paper has no such table, it shows no speeds, or a row is an object method.
@@ -156,9 +154,8 @@ def run_table(
             )
             if entry.scored
         ]
-        height, width = settings_of(project, runs[0]).input_size(spec.frame_size)
         once = benchmark.model_copy(update={"batches": (1,)})
-        rows = time_scorers(entries, footage=None, height=height, width=width, benchmark=once, device=machine.device)
+        rows = time_scorers(entries, footage=None, benchmark=once, device=machine.device)
         write_json(root / out, rows)
     say_speeds(rows, out)
 
@@ -201,8 +198,8 @@ def run_without_data(
         detector=detector,
         objects=benchmark.objects or OBJECTS,
     )
-    rows = time_scorers(entries, footage=None, height=height, width=width, benchmark=benchmark, device=machine.device)
-    content = _complexity(entries[-1], height=height, width=width, detector=detector)
+    rows = time_scorers(entries, footage=None, benchmark=benchmark, device=machine.device)
+    content = _complexity(entries[-1], detector)
     write_json(out, {"speed": rows, "complexity": content})
     say_speeds(rows, out)
 
@@ -221,7 +218,8 @@ def _entries(
 ) -> list[TimedScorer]:
     """The path that is scored; before it the same path in fp32, where a frame method is scored in another precision.
 
-    An object method is timed as it is scored and no other way: a frame takes it seconds, with its detector.
+    Each at the size at which the method sees a dataset's frames of `frame_size`. An object method is timed as it is
+    scored and no other way: a frame takes it seconds, with its detector.
     """
     make = partial(
         part_of(method, "scoring").scorer,
@@ -230,13 +228,13 @@ def _entries(
         weights=weights,
         device=device,
     )
-    scorer = make(settings)
+    scorer, seen = make(settings), settings.input_size(frame_size)
     if scorer.needs_boxes and detector is not None:
-        return [TimedScorer(method, variant, scorer, detector.open, detector.name, objects)]
-    entries = [TimedScorer(method, variant, scorer)]
+        return [TimedScorer(method, variant, scorer, seen, detector.open, detector.name, objects)]
+    entries = [TimedScorer(method, variant, scorer, seen)]
     if scorer.precision != REFERENCE_PRECISION:
         reference = make(settings.scored_in(REFERENCE_PRECISION))
-        entries.insert(0, TimedScorer(method, variant, reference, scored=False))
+        entries.insert(0, replace(entries[0], scorer=reference, scored=False))
     return entries
 
 
@@ -260,8 +258,9 @@ def _objects(project: Project, dataset: str, clip: str, frames: int) -> list[Fra
     return [FrameObjects(corners[at == t], probabilities[own][at == t].astype(np.float32)) for t in range(frames)]
 
 
-def _complexity(entry: TimedScorer, *, height: int, width: int, detector: TimedDetector | None) -> dict[str, Any]:
+def _complexity(entry: TimedScorer, detector: TimedDetector | None) -> dict[str, Any]:
     """Of one frame: the method's own networks and, for an object method, those of its detector beside it."""
+    height, width = entry.frame_size
     inputs = entry.scorer.example_inputs(batch=1, height=height, width=width, objects=max(entry.objects, 1))
     content = complexity(entry.scorer, inputs)
     if entry.open_detector is not None and detector is not None:
@@ -270,4 +269,5 @@ def _complexity(entry: TimedScorer, *, height: int, width: int, detector: TimedD
         content["detector_parameters"] = (
             sum(parameter.numel() for parameter in detector.network.parameters()) if detector.network else 0
         )
+        content["detector_gflops"] = gflops(entry.open_detector(), np.zeros((height, width, 3), np.uint8))
     return content

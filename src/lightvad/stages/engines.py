@@ -254,20 +254,24 @@ def _measured(
         )
     with _same_random_weights():
         network = part_of(subject.method, "deployment").deployed(settings, **subject.network)
-    entries = [TimedScorer(subject.method, subject.variant, reference, scored=False)]
+    entries = [TimedScorer(subject.method, subject.variant, reference, frame_size, scored=False)]
     for name, precision in chosen:
         say(f"{name} in {precision}: being made")
         program = _program(network, name, precision, frame_size, settings.offsets, subject.calibration)
         engine = open_engine(program, engine=name, device=machine.device, threads=machine.cores)
         scorer = EngineScorer(engine, network, settings.offsets, frame_size)
-        entries.append(TimedScorer(subject.method, subject.variant, scorer, engine=name, open_stream=scorer.stream))
-    height, width = frame_size
+        entries.append(
+            TimedScorer(subject.method, subject.variant, scorer, frame_size, engine=name, open_stream=scorer.stream)
+        )
     kinds = [entry.scorer.precision for entry in entries if entry.scorer.precision in DTYPES]
     before = measure(machine.device, list(dict.fromkeys(kinds)))
     rows = time_scorers(
-        entries, footage=subject.footage, height=height, width=width,
-        benchmark=project.budget(subject.budget).benchmark, device=machine.device,
-    )  # fmt: skip
+        entries,
+        footage=subject.footage,
+        benchmark=project.budget(subject.budget).benchmark,
+        device=machine.device,
+    )
+    height, width = frame_size
     counted = complexity(reference, reference.example_inputs(batch=1, height=height, width=width, objects=0))
     limits = _limits(entries, rows, counted["gflops"], machine, frame_size, before)
     return {"subject": subject.told, "speed": rows, "complexity": counted, **limits}

@@ -18,7 +18,7 @@ from lightvad.resolution import (
     run_inputs,
     run_outputs,
     run_slice,
-    teachers_of,
+    timed_beside,
     undeclared_inputs,
 )
 from lightvad.stages.machine import Machine
@@ -69,7 +69,7 @@ def recorded(
         LightvadError: another process is at work on the run, or an input or output is missing or not as recorded.
     """
     folder, content = project.root / run.folder, run_slice(project, stage, run)
-    timed = [teacher.method for teacher, _ in teachers_of(project, run)] if stage == "benchmark" else []
+    timed = [one.method for one in timed_beside(project, run)] if stage == "benchmark" else []
     code = dict.fromkeys(name for method in (run.method, *timed) for name in stage_modules(stage, method))
     alone = stage != "benchmark"
     with locked(folder / (".lock" if alone else ".benchmark.lock"), what=run.folder.as_posix()):

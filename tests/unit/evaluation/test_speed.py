@@ -60,7 +60,7 @@ def student(precision: str = "32-true", *, scored: bool = True) -> TimedScorer:
     made = part_of("fast_aed", "scoring").scorer(
         settings.scored_in(precision), frame_size=(HEIGHT, WIDTH), resolutions=(1, 2), weights=None, device="cpu"
     )
-    return TimedScorer("fast_aed", "default", made, scored=scored)
+    return TimedScorer("fast_aed", "default", made, (HEIGHT, WIDTH), scored=scored)
 
 
 def teacher(detector: CountingDetector, objects: int = 3) -> TimedScorer:
@@ -68,7 +68,7 @@ def teacher(detector: CountingDetector, objects: int = 3) -> TimedScorer:
     made = part_of("background_agnostic", "scoring").scorer(
         settings, frame_size=(HEIGHT, WIDTH), resolutions=(1, 2), weights=None, device="cpu"
     )
-    return TimedScorer("background_agnostic", "default", made, detector.open, "counting", objects)
+    return TimedScorer("background_agnostic", "default", made, (HEIGHT, WIDTH), detector.open, "counting", objects)
 
 
 def footage_of(store: ClipStore, clip: str, objects: list[FrameObjects], labels: np.ndarray | None = None) -> Footage:
@@ -76,7 +76,7 @@ def footage_of(store: ClipStore, clip: str, objects: list[FrameObjects], labels:
 
 
 def timed(entries: list[TimedScorer], footage: Footage | None, benchmark: Benchmark = QUICK) -> list[dict]:
-    return time_scorers(entries, footage=footage, height=HEIGHT, width=WIDTH, benchmark=benchmark, device="cpu")
+    return time_scorers(entries, footage=footage, benchmark=benchmark, device="cpu")
 
 
 def test_student_and_teacher_side_by_side(store: ClipStore) -> None:

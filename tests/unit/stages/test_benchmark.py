@@ -1,5 +1,6 @@
 """The benchmark's rows and documents, from a tiny run on disk and without data. No test asserts a time."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,7 @@ from lightvad.artifacts.weights import read_weights, write_weights
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder, speeds_path
 from lightvad.methods.fast_aed.model import AutoEncoder
+from lightvad.methods.protocol import part_of
 from lightvad.project import Project
 from lightvad.resolution import settings_of
 from lightvad.stages import benchmark, score
@@ -100,7 +102,7 @@ def test_a_run_scored_in_bf16_is_timed_beside_fp32_of_the_same_weights(
     assert 0 < rows[1]["max_abs_score_diff"] < 0.02
     complexity = read_json(project.root / RUN.folder / "complexity.json")
     assert complexity["input"] == [9, HEIGHT, WIDTH]
-    assert "teachers" not in complexity, "the reference is no teacher"
+    assert "beside" not in complexity, "the reference is no other method"
 
 
 def test_a_run_scored_in_fp32_is_its_own_reference(project: Project) -> None:
@@ -111,6 +113,35 @@ def test_a_run_scored_in_fp32_is_its_own_reference(project: Project) -> None:
         ("end_to_end", FP32, True),
     ]
     assert {(row["max_abs_score_diff"], row["auc_diff"]) for row in rows} == {(0, 0)}
+
+
+def test_each_method_is_timed_and_counted_at_its_own_input_size(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ("methods.aed_mae.settings.network={input_size: [32, 64], patch: 8}",)
+    both = Project(project.root, (*project.overrides, *own))
+    run, device = replace(RUN, method="aed_mae"), Machine("cpu", 1)
+    scorer = part_of("aed_mae", "scoring").scorer(
+        settings_of(both, run), frame_size=(HEIGHT, WIDTH), resolutions=(1,), weights=None, device="cpu"
+    )
+    path = both.root / run.folder / "model.safetensors"
+    write_weights(path, scorer.network.network.state_dict(), {"method": "aed_mae"})
+    benchmark.run(both, run, device)
+    rows = read_json(both.root / run.folder / "speed.json")
+    assert {(row["method"], row["height"], row["width"]) for row in rows} == {
+        ("aed_mae", 32, 64), ("fast_aed", HEIGHT, WIDTH)
+    }  # fmt: skip
+    assert {(row["method"], row["scope"]) for row in rows if row["scored"]} == {
+        (method, scope) for method in ("aed_mae", "fast_aed") for scope in ("model", "end_to_end")
+    }
+    complexity = read_json(both.root / run.folder / "complexity.json")
+    assert complexity["input"] == [9, 32, 64]
+    (beside,) = complexity["beside"]
+    assert (beside["method"], beside["input"]) == ("fast_aed", [9, HEIGHT, WIDTH])
+    told = capsys.readouterr().err.splitlines()[-4:]
+    assert [line.partition(",")[0] for line in told] == ["  aed_mae/default"] * 2 + ["  fast_aed/default"] * 2
+    assert "batch 1, frames of 32 x 64 pixels" in told[0]
+    assert "batch 1, frames of 48 x 64 pixels" in told[3]
 
 
 def test_labels_are_an_input(project: Project) -> None:
