@@ -278,6 +278,17 @@ class MethodSettings(Settings):
     pretrained_variant: str | None = Field(
         None, description="variant whose pre-training this one starts from; none: the method has no pre-training phase"
     )
+    # Which stage reads it is a matter of `resolution`: it stands in no method's own dump, and so in no other digest.
+    weights_variant: str | None = Field(
+        None, exclude=True, description="variant whose trained weights are scored; none: this one is trained itself"
+    )
+
+    @model_validator(mode="after")
+    def _weights_of_one_epoch(self) -> Self:
+        if self.weights_variant is not None and self.kept_epochs:
+            message = "`weights_variant` takes over the last epoch's weights alone; keep no other epochs to be scored"
+            raise ValueError(message)
+        return self
 
     def input_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         """Height and width at which a frame method's network sees a frame, on a dataset with this `frame_size`."""

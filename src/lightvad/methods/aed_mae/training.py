@@ -8,7 +8,6 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from lightvad.artifacts.documents import write_csv
 from lightvad.artifacts.weights import load_state, read_weights, write_weights
 from lightvad.errors import LightvadError
 from lightvad.methods.aed_mae.losses import class_loss, masked_error, motion_gradients, token_weights, weighted_error
@@ -26,7 +25,7 @@ from lightvad.methods.aed_mae.windows import Batch, Batches, normalized, offsets
 from lightvad.methods.protocol import Job
 from lightvad.objects.pasting import Paster
 from lightvad.shares import average_gradients, check_divisible, share, with_shared_norms
-from lightvad.training_loop import Training, finish, fit, launch, seed_everything
+from lightvad.training_loop import Training, finish, fit, launch, seed_everything, write_no_epoch
 from lightvad.video.readers import WindowReader, places_of, spread
 
 METHOD = "aed_mae"
@@ -119,7 +118,7 @@ def train(job: Job) -> None:
     load_state(network.teacher, state, job.pretrained)
     if network.student is None:
         write_weights(job.folder / "model.safetensors", network.state_dict(), job.metadata)
-        write_csv(job.folder / "training.csv", [{"epoch": 0, "lr": 0.0, "seconds": 0.0}])
+        write_no_epoch(job.folder / "training.csv")
         return
     fabric = launch(job.device, settings.precision)
     seed_everything(job.seed)
