@@ -354,6 +354,7 @@ class TableRow(Settings):
         description="what it does that the paper does not; it stands beside the row it matches",
     )
     timed: bool = Field(False, description="its speed.json times this method and the other rows in one process")
+    line: str = Field("", description="of a sweep with several lines: which of them the row is a point of")
     timed_as: Name | None = Field(None, description="variant with the same network, whose time is this row's as well")
 
     def protocol_on(self, dataset: str) -> Protocol:
@@ -430,6 +431,14 @@ class Figure(Settings):
     rows: tuple[TableRow, ...] = Field(min_length=1)
     reported: ReportedPoints | None = None
     note: str = ""
+
+    @model_validator(mode="after")
+    def _lines_are_of_sweeps(self) -> Self:
+        named = [bool(row.line) for row in self.rows]
+        if any(named) and (self.kind != "sweep" or not all(named)):
+            message = "`line` names the lines of a sweep: every row of it has one, or none"
+            raise ValueError(message)
+        return self
 
 
 class Experiment(Settings):

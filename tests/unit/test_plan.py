@@ -249,9 +249,7 @@ def test_the_table_of_sums_trains_one_model(repository: Path) -> None:
         ("network={patch: 4}", r"weights_variant 'self_distillation' is trained with another network;"),
     ],
 )
-def test_weights_that_cannot_be_a_variants_own_are_told_in_one_line(
-    repository: Path, settings: str, told: str
-) -> None:
+def test_weights_that_cannot_be_a_variants_own_are_told_in_one_line(repository: Path, settings: str, told: str) -> None:
     project = Project(repository, (f"methods.aed_mae.variants.distilled_errors.settings.{settings}",))
     with pytest.raises(LightvadError, match=told) as raised:
         Plan(project).check(datasets=("plaza",), budget="smoke", seeds=(0,))

@@ -154,8 +154,10 @@ def figure_caption(shown: Shown, figure: Figure) -> list[str]:
             *data,
         ]
     if figure.kind == "sweep":
+        several = any(row.line for row in figure.rows)
+        marks = "and, dashed, under plain." if several else "and under plain; dotted: the first value."
         return [
-            f"Micro AUC under {figure.protocol} (the paper's protocol) and under plain; dotted: the first value.",
+            f"Micro AUC under {figure.protocol} (the paper's protocol) {marks}",
             *data_sentences(shown),
             seed_sentence(shown),
             *([figure.note.strip()] if figure.note else []),
