@@ -270,6 +270,11 @@ BEST_ON_TEST = "best_on_test"
 EPOCH_SCORES_NAME = "epoch_scores.parquet"
 """In a run's folder: the scores of the test frames by the weights of the epochs that were kept."""
 
+RECONSTRUCTIONS_NAME = "reconstructions.npz"
+"""In a run's folder: some test frames as the method draws them, for figures."""
+PASTED_NAME = "pasted.npz"
+"""In a run's folder: some training frames before and after synthetic anomalies were pasted, for figures."""
+
 
 class MethodSettings(Settings):
     """Base of every method's `Settings`."""
@@ -302,6 +307,11 @@ class MethodSettings(Settings):
     @property
     def stages_on_boxes(self) -> tuple[str, ...]:
         """The stages of a frame method (pretrain, train) that read boxes; an object method's always do."""
+        return ()
+
+    @property
+    def pretraining_documents(self) -> tuple[str, ...]:
+        """What the pre-training writes beside its weights and `pretraining.csv`: names in the run's folder."""
         return ()
 
     @property
@@ -423,14 +433,32 @@ class Figure(Settings):
     """A figure of a paper: its kind and what it shows on each dataset."""
 
     title: str
-    kind: Literal["speed_accuracy", "score_curves", "anomaly_maps", "sweep"]
+    kind: Literal["speed_accuracy", "score_curves", "anomaly_maps", "sweep", "reconstructions", "pasted_objects"]
     main: bool = Field(True, description="built by the default target; false: a target of its own")
     axis: str = Field("", description="of a sweep: what its rows' labels are numbers of")
     protocol: Protocol = Field("plain", description="of a sweep: the paper's own; `plain` is drawn beside it")
+    parts: tuple[str, ...] = Field(
+        (), description="of reconstructions: the pictures and maps of `reconstructions.npz` shown, from top to bottom"
+    )
     clips: dict[str, tuple[str, ...]] = Field({}, description="dataset -> clips shown; others: a test clip by position")
     rows: tuple[TableRow, ...] = Field(min_length=1)
     reported: ReportedPoints | None = None
     note: str = ""
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether it shows pictures of one model: the first seed's."""
+        return self.kind in ("anomaly_maps", "reconstructions", "pasted_objects")
+
+    @model_validator(mode="after")
+    def _parts_are_of_reconstructions(self) -> Self:
+        if bool(self.parts) != (self.kind == "reconstructions"):
+            message = "`parts` names the pictures and maps of `kind: reconstructions`, and of no other kind"
+            raise ValueError(message)
+        if self.kind in ("reconstructions", "pasted_objects") and len(self.rows) > 1:
+            message = f"`kind: {self.kind}` shows one model: give one row"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _lines_are_of_sweeps(self) -> Self:

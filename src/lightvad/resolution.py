@@ -10,7 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightvad.config import SECTION_OF_BACKEND, ClassProbabilities, Dataset, Detection, MethodSettings, Source
+from lightvad.config import (
+    EPOCH_SCORES_NAME,
+    SECTION_OF_BACKEND,
+    ClassProbabilities,
+    Dataset,
+    Detection,
+    MethodSettings,
+    Source,
+)
 from lightvad.errors import LightvadError
 from lightvad.layout import (
     Run,
@@ -367,14 +375,20 @@ def undeclared_outputs(project: Project, run: Run) -> list[Path]:
     settings = settings_of(project, run)
     return [
         run.folder / name
-        for name in (*settings.training_documents, *settings.epoch_weights, *settings.scoring_documents)
+        for name in (
+            *settings.pretraining_documents,
+            *settings.training_documents,
+            *settings.epoch_weights,
+            *settings.scoring_documents,
+        )
     ]
 
 
 def undeclared_inputs(project: Project, stage: str, run: Run) -> list[Path]:
     """What a stage of a run reads of `undeclared_outputs`: it comes with the declared inputs, by the same stages."""
     settings = settings_of(project, run)
-    names = {"score": settings.epoch_weights, "evaluate": settings.scoring_documents}.get(stage, ())
+    scores = (EPOCH_SCORES_NAME,) if settings.kept_epochs else ()
+    names = {"score": settings.epoch_weights, "evaluate": scores}.get(stage, ())
     return [run.folder / name for name in names]
 
 
@@ -385,7 +399,7 @@ def run_outputs(project: Project, stage: str, run: Run) -> list[Path]:
     is_object = project.method(run.method).level == "object"
     trained = (*settings.training_documents, *settings.epoch_weights) if settings.weights_variant is None else ()
     names = {
-        "pretrain": ["pretrained.safetensors", "pretraining.csv"],
+        "pretrain": ["pretrained.safetensors", "pretraining.csv", *settings.pretraining_documents],
         "train": ["model.safetensors", "training.csv", *trained],
         "score": [*(["object_scores.parquet"] if is_object else scored), *settings.scoring_documents],
         "maps": scored,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import torch
@@ -43,10 +44,39 @@ def test_all_stages_and_an_export(project: Callable[[str], Path], lightvad: Comm
     metrics = read_json(folder / "metrics.json")
     assert {"plain", "aed_mae_avenue"} <= set(metrics["protocols"])
     assert metrics["rbdc"] is not None
+    _check_figures(root, folder, lightvad, keys)
     export = tmp_path / "student.lightvad"
     ended = lightvad(root, "export", "--run", str(RUN.folder), "--to", "onnx", "--out", str(export), *keys)
     assert ended.status == 0, ended.err
     assert export.stat().st_size > 1_000_000
+
+
+def _check_figures(root: Path, folder: Path, lightvad: Command, keys: list[str]) -> None:
+    """Figures 3, 5 and 7 from what the run has kept: four frames of two clips, and nothing of one that kept none."""
+    assert "pasted.npz" in " ".join(read_json(folder / "records/pretrain.json")["outputs"])
+    assert "reconstructions.npz" in " ".join(read_json(folder / "records/score.json")["outputs"])
+    assert "reconstructions.npz" not in " ".join(read_json(folder / "records/evaluate.json")["inputs"])
+    chosen = [
+        part for n in (5, 7) for part in ("--set", f"experiments.aed_mae.figures.{n}.clips.ped2=[Test001, Test002]")
+    ]
+    parts = {"3": 3, "5": 2, "7": 5}
+    for number, count in parts.items():
+        command = ("figure", "--paper", "aed_mae", "--number", number, "--datasets", "ped2", "--budget", "tiny")
+        ended = lightvad(root, *command, *keys, *chosen)
+        assert ended.status == 0, ended.err
+        path = root / "results/figures/ped2/tiny/aed_mae" / f"figure{number}.csv"
+        lines = pd.read_csv(path)
+        assert lines["part"].nunique() == count
+        assert lines["clip"].nunique() == (2 if number != "3" else lines["clip"].nunique())
+        assert len(lines) == count * 4
+        picture = cv2.imread(str(path.with_suffix(".png")))
+        assert picture.std() > 10
+        document = "pasted.npz" if number == "3" else "reconstructions.npz"
+        assert str(RUN.folder / document) in read_json(path.parent / "records" / f"figure{number}.json")["inputs"]
+    (folder / "reconstructions.npz").unlink()
+    ended = lightvad(root, *command, *keys, *chosen)
+    assert (ended.status, len(ended.lines)) == (1, 1)
+    assert "reconstructions.npz: missing" in ended.err
 
 
 def test_another_sum_of_the_same_weights_trains_nothing(project: Callable[[str], Path], lightvad: Command) -> None:

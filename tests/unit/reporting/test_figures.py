@@ -12,11 +12,13 @@ from sklearn.metrics import roc_auc_score
 from lightvad.artifacts.arrays import Maps
 from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.documents import read_csv, read_json, write_json
+from lightvad.artifacts.pictures import ShownFrame
 from lightvad.config import Figure
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder, figures_folder
 from lightvad.project import Project
 from lightvad.reporting import speed_accuracy, sweep
+from lightvad.reporting.drawn_frames import frames_chosen
 from lightvad.reporting.label_placement import Label, place_labels
 from lightvad.reporting.score_curves import draw
 from lightvad.reporting.selection import Shown
@@ -280,4 +282,42 @@ def test_lines_are_of_sweeps_alone_and_of_all_rows(repository: Path, change: dic
     for row, other in zip(content["rows"], change.pop("rows", []), strict=False):
         row |= other
     with pytest.raises(ValueError, match="every row of it has one, or none"):
+        Figure.model_validate(content | change)
+
+
+def kept(*places: tuple[str, int]) -> list[ShownFrame]:
+    return [ShownFrame(clip, t, {}, {}) for clip, t in places]
+
+
+def test_frames_as_they_are_drawn_are_four_abnormal_ones_and_a_normal_one() -> None:
+    frames = kept(*((clip, t) for clip in "abcde" for t in (1, 2)))
+    abnormal = {(clip, 2) for clip in "abcde"}
+    chosen = [(one.clip, one.frame) for one in frames_chosen(frames, abnormal, list("abcde"))]
+    assert chosen == [("a", 2), ("b", 2), ("c", 2), ("d", 2), ("e", 1)]
+    two = [(one.clip, one.frame) for one in frames_chosen(frames, abnormal, ["b", "a"])]
+    assert two == [("b", 2), ("a", 2), ("b", 1), ("a", 1)], "as many as there are, normal ones last"
+    nowhere = [(one.clip, one.frame) for one in frames_chosen(frames, set(), list("abcde"))]
+    assert nowhere == [(clip, 1) for clip in "abcde"]
+    everywhere = [
+        (one.clip, one.frame)
+        for one in frames_chosen(
+            kept(*((c, t) for c in "ab" for t in range(4))), {(c, t) for c in "ab" for t in range(4)}, list("ab")
+        )
+    ]
+    assert everywhere == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)]
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "told"),
+    [
+        ("5", {"parts": []}, "`parts` names the pictures and maps"),
+        ("3", {"parts": ["teacher"]}, "`parts` names the pictures and maps"),
+        ("5", {"rows": [{"method": "aed_mae", "label": "one"}] * 2}, "shows one model: give one row"),
+    ],
+)
+def test_a_figure_of_drawn_frames_has_parts_and_one_row(
+    repository: Path, number: str, change: dict[str, Any], told: str
+) -> None:
+    content = Project(repository).experiment("aed_mae").figures[number].model_dump()
+    with pytest.raises(ValueError, match=told):
         Figure.model_validate(content | change)

@@ -29,6 +29,9 @@ def test_what_cannot_go_together_is_told(layer: dict[str, Any], told: str) -> No
     [
         ({"scoring": {"teacher_error": 0.9}}, {"score"}),
         ({"score_batch": 3}, {"score"}),
+        ({"shown_frames": 2}, {"score"}),
+        ({"shown_windows": 0}, {"pretrain"}),
+        ({"weights_variant": "default"}, set()),
         ({"student_training": {"lr": 0.5}}, {"train"}),
         ({"student_loss": "released_code"}, {"train"}),
         ({"class_weight": 2}, {"pretrain"}),
