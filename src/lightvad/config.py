@@ -284,6 +284,11 @@ BEST_ON_TEST = "best_on_test"
 EPOCH_SCORES_NAME = "epoch_scores.parquet"
 """In a run's folder: the scores of the test frames by the weights of the epochs that were kept."""
 
+RECONSTRUCTIONS_NAME = "reconstructions.npz"
+"""In a run's folder: some test frames as the method draws them, for figures."""
+PASTED_NAME = "pasted.npz"
+"""In a run's folder: some training frames before and after synthetic anomalies were pasted, for figures."""
+
 
 class MethodSettings(Settings):
     """Base of every method's `Settings`."""
@@ -292,6 +297,17 @@ class MethodSettings(Settings):
     pretrained_variant: str | None = Field(
         None, description="variant whose pre-training this one starts from; none: the method has no pre-training phase"
     )
+    # Which stage reads it is a matter of `resolution`: it stands in no method's own dump, and so in no other digest.
+    weights_variant: str | None = Field(
+        None, exclude=True, description="variant whose trained weights are scored; none: this one is trained itself"
+    )
+
+    @model_validator(mode="after")
+    def _weights_of_one_epoch(self) -> Self:
+        if self.weights_variant is not None and self.kept_epochs:
+            message = "`weights_variant` takes over the last epoch's weights alone; keep no other epochs to be scored"
+            raise ValueError(message)
+        return self
 
     def input_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
         """Height and width at which a frame method's network sees a frame, on a dataset with this `frame_size`."""
@@ -305,6 +321,11 @@ class MethodSettings(Settings):
     @property
     def stages_on_boxes(self) -> tuple[str, ...]:
         """The stages of a frame method (pretrain, train) that read boxes; an object method's always do."""
+        return ()
+
+    @property
+    def pretraining_documents(self) -> tuple[str, ...]:
+        """What the pre-training writes beside its weights and `pretraining.csv`: names in the run's folder."""
         return ()
 
     @property
@@ -357,6 +378,7 @@ class TableRow(Settings):
         description="what it does that the paper does not; beside the row it matches, without `match` below the others",
     )
     timed: bool = Field(False, description="its speed.json times this method and the other rows in one process")
+    line: str = Field("", description="of a sweep with several lines: which of them the row is a point of")
     timed_as: Name | None = Field(None, description="variant with the same network, whose time is this row's as well")
 
     def protocol_on(self, dataset: str) -> Protocol:
@@ -464,14 +486,40 @@ class Figure(Settings):
     """A figure of a paper: its kind and what it shows on each dataset."""
 
     title: str
-    kind: Literal["speed_accuracy", "score_curves", "anomaly_maps", "sweep"]
+    kind: Literal["speed_accuracy", "score_curves", "anomaly_maps", "sweep", "reconstructions", "pasted_objects"]
     main: bool = Field(True, description="built by the default target; false: a target of its own")
     axis: str = Field("", description="of a sweep: what its rows' labels are numbers of")
     protocol: Protocol = Field("plain", description="of a sweep: the paper's own; `plain` is drawn beside it")
+    parts: tuple[str, ...] = Field(
+        (), description="of reconstructions: the pictures and maps of `reconstructions.npz` shown, from top to bottom"
+    )
     clips: dict[str, tuple[str, ...]] = Field({}, description="dataset -> clips shown; others: a test clip by position")
     rows: tuple[TableRow, ...] = Field(min_length=1)
     reported: ReportedPoints | None = None
     note: str = ""
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether it shows pictures of one model: the first seed's."""
+        return self.kind in ("anomaly_maps", "reconstructions", "pasted_objects")
+
+    @model_validator(mode="after")
+    def _parts_are_of_reconstructions(self) -> Self:
+        if bool(self.parts) != (self.kind == "reconstructions"):
+            message = "`parts` names the pictures and maps of `kind: reconstructions`, and of no other kind"
+            raise ValueError(message)
+        if self.kind in ("reconstructions", "pasted_objects") and len(self.rows) > 1:
+            message = f"`kind: {self.kind}` shows one model: give one row"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _lines_are_of_sweeps(self) -> Self:
+        named = [bool(row.line) for row in self.rows]
+        if any(named) and (self.kind != "sweep" or not all(named)):
+            message = "`line` names the lines of a sweep: every row of it has one, or none"
+            raise ValueError(message)
+        return self
 
 
 class Experiment(Settings):

@@ -46,6 +46,7 @@ from lightvad.resolution import (
     settings_of,
     timed_beside,
     undeclared_outputs,
+    weights_of,
 )
 
 RUN_DEPTH = 7
@@ -132,13 +133,13 @@ class Plan:
         """Read the configuration of everything that a table or figure needs.
 
         Raises:
-            LightvadError: a file is missing, a key in it is unknown or impossible, a row's time is not its own, or what
-                is to be timed beside it does not exist.
+            LightvadError: a file is missing, a key in it is unknown or impossible, a variant names weights that cannot
+                be its own, a row's time is not its own, or what is to be timed beside it does not exist.
         """
         for dataset in datasets:
             self.project.dataset(dataset)
         for run in report_runs(self.papers().values(), datasets=datasets, budget=budget, seeds=seeds):
-            settings_of(self.project, run)
+            weights_of(self.project, run)
         for run in complexity_runs(self.papers().values(), datasets=datasets, budget=budget, seeds=seeds):
             timed_beside(self.project, run)
         for entry in entries_of(list(self.papers().values())):

@@ -6,10 +6,19 @@ value re-runs evaluation and no training, and a changed lambda re-runs no teache
 
 import importlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightvad.config import SECTION_OF_BACKEND, ClassProbabilities, Dataset, Detection, MethodSettings, Source
+from lightvad.config import (
+    EPOCH_SCORES_NAME,
+    SECTION_OF_BACKEND,
+    ClassProbabilities,
+    Dataset,
+    Detection,
+    MethodSettings,
+    Source,
+)
 from lightvad.errors import LightvadError
 from lightvad.layout import (
     Run,
@@ -94,19 +103,51 @@ def timed_beside(project: Project, run: Run) -> list[Run]:
 
 
 def pretraining_of(project: Project, run: Run) -> Run | None:
-    """The run whose pre-training `run` starts from (itself, or the variant it names); None without pre-training.
+    """The run whose pre-training `run` starts from (itself, or the variant it names).
+
+    None without pre-training, and where another variant's trained weights are scored.
 
     Raises:
         LightvadError: the named variant pre-trains another network than this run would.
     """
     settings = settings_of(project, run)
-    if settings.pretrained_variant is None:
+    if settings.pretrained_variant is None or settings.weights_variant is not None:
         return None
     owner = Run(run.dataset, run.budget, run.method, settings.pretrained_variant, run.seed)
     if settings_of(project, owner).for_stage("pretrain") != settings.for_stage("pretrain"):
         message = (
             f"config/methods/{run.method}.yaml: variants.{run.variant}: pretrained_variant {owner.variant!r} pre-trains"
             f" with other settings; name {run.variant!r} itself"
+        )
+        raise LightvadError(message)
+    return owner
+
+
+def weights_of(project: Project, run: Run) -> Run | None:
+    """The run whose trained weights `run` scores with settings of its own; None: it is trained itself.
+
+    Raises:
+        LightvadError: there is no such variant, it takes over weights itself, or is trained with other settings.
+    """
+    settings = settings_of(project, run)
+    if settings.weights_variant is None:
+        return None
+    owner = replace(run, variant=settings.weights_variant)
+    where = f"config/methods/{run.method}.yaml: variants.{run.variant}: weights_variant {owner.variant!r}"
+    trained = settings_of(project, owner)
+    if trained.weights_variant is not None:
+        message = (
+            f"{where} has no weights of its own, it takes those of {trained.weights_variant!r}; name a variant that is"
+            " trained itself"
+        )
+        raise LightvadError(message)
+    stages = ("train",) if settings.pretrained_variant is None else ("pretrain", "train")
+    pairs = [(dict(_leaves(one.for_stage(stage))) for one in (settings, trained)) for stage in stages]
+    other = {key for own, its in pairs for key in {*own, *its} if own.get(key) != its.get(key)}
+    if other:
+        message = (
+            f"{where} is trained with another {', '.join(sorted({key.partition('.')[0] for key in other}))};"
+            " give the same settings, or train this variant itself"
         )
         raise LightvadError(message)
     return owner
@@ -209,6 +250,9 @@ RUN_STAGES: dict[str, tuple[str, ...]] = {
 }
 """The keys of the dataset's file that each stage of a run reads."""
 
+WEIGHTS_TAKEN = "weights_variant"
+"""In the slice of a training that trains nothing: the variant whose weights are taken over."""
+
 
 def dataset_slice(project: Project, stage: str, dataset: str, backend: str | None = None) -> dict[str, Any]:
     """The configuration that a stage of a dataset (fetch, prepare, detect) reads; `backend`: of detection."""
@@ -217,6 +261,8 @@ def dataset_slice(project: Project, stage: str, dataset: str, backend: str | Non
 
 def run_slice(project: Project, stage: str, run: Run) -> dict[str, Any]:
     """The configuration that a stage of a run (pretrain, train, score, maps, evaluate, benchmark) reads."""
+    if stage == "train" and (owner := weights_of(project, run)) is not None:
+        return {WEIGHTS_TAKEN: owner.variant, "settings": shared_settings(project, run)}
     content: dict[str, Any] = {"dataset": _only(project.dataset(run.dataset), *RUN_STAGES[stage])}
     budget = project.budget(run.budget)
     if stage in ("pretrain", "train", "score", "benchmark"):
@@ -319,6 +365,8 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
     if stage == "pretrain":
         return clips + boxes
     if stage == "train":
+        if (trained := weights_of(project, run)) is not None:
+            return [trained.folder / "model.safetensors"]
         owner = pretraining_of(project, run)
         maps = [teacher.folder / "maps.npz" for teacher, _ in teachers_of(project, run)]
         start = [owner.folder / "pretrained.safetensors"] if owner else []
@@ -356,14 +404,20 @@ def undeclared_outputs(project: Project, run: Run) -> list[Path]:
     settings = settings_of(project, run)
     return [
         run.folder / name
-        for name in (*settings.training_documents, *settings.epoch_weights, *settings.scoring_documents)
+        for name in (
+            *settings.pretraining_documents,
+            *settings.training_documents,
+            *settings.epoch_weights,
+            *settings.scoring_documents,
+        )
     ]
 
 
 def undeclared_inputs(project: Project, stage: str, run: Run) -> list[Path]:
     """What a stage of a run reads of `undeclared_outputs`: it comes with the declared inputs, by the same stages."""
     settings = settings_of(project, run)
-    names = {"score": settings.epoch_weights, "evaluate": settings.scoring_documents}.get(stage, ())
+    scores = (EPOCH_SCORES_NAME,) if settings.kept_epochs else ()
+    names = {"score": settings.epoch_weights, "evaluate": scores}.get(stage, ())
     return [run.folder / name for name in names]
 
 
@@ -372,9 +426,10 @@ def run_outputs(project: Project, stage: str, run: Run) -> list[Path]:
     settings = settings_of(project, run)
     scored = ["maps.npz", "frame_scores.parquet", "regions.parquet"]
     is_object = project.method(run.method).level == "object"
+    trained = (*settings.training_documents, *settings.epoch_weights) if settings.weights_variant is None else ()
     names = {
-        "pretrain": ["pretrained.safetensors", "pretraining.csv"],
-        "train": ["model.safetensors", "training.csv", *settings.training_documents, *settings.epoch_weights],
+        "pretrain": ["pretrained.safetensors", "pretraining.csv", *settings.pretraining_documents],
+        "train": ["model.safetensors", "training.csv", *trained],
         "score": [*(["object_scores.parquet"] if is_object else scored), *settings.scoring_documents],
         "maps": scored,
         "evaluate": ["metrics.json"],

@@ -175,6 +175,11 @@ def finish(training: Training) -> None:
         shutil.rmtree(training.state_path.parent)
 
 
+def write_no_epoch(path: Path) -> None:
+    """A training.csv that says that no epoch was run, where weights are taken as they are."""
+    write_csv(path, [{"epoch": 0, "lr": 0.0, "seconds": 0.0}])
+
+
 def _number(value: torch.Tensor | float) -> float:
     return float(value.detach()) if isinstance(value, torch.Tensor) else float(value)
 

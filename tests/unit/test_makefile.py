@@ -61,3 +61,21 @@ def test_one_training_at_a_time_on_a_gpu(repository: Path, tmp_path: Path, devic
     told = snakemake_arguments(repository, tmp_path, f"make report DEVICE={device}")
     found = [told[k : k + 2] for k, word in enumerate(told) if word == "--resources"]
     assert found == ([limit] if limit else [])
+
+
+@pytest.mark.parametrize(("dataset", "shown"), [("ped2", {"fast_aed/figure7.png"}), ("plaza", {"fast_aed", "aed_mae"})])
+def test_no_frame_of_a_benchmark_is_published(repository: Path, tmp_path: Path, dataset: str, shown: set[str]) -> None:
+    """Figure 7 is a plot of numbers in one paper, and shows frames in the other."""
+    shutil.copy(repository / "Makefile", tmp_path)
+    for folder in (f"tables/{dataset}/smoke", f"runs/{dataset}/smoke"):
+        (tmp_path / "results" / folder).mkdir(parents=True)
+    for paper in ("fast_aed", "aed_mae"):
+        for number in (5, 7):
+            path = tmp_path / f"results/figures/{dataset}/smoke/{paper}/figure{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    command = ["make", "--silent", "--directory", str(tmp_path), "publish", f"DATASET={dataset}", "BUDGET=smoke"]
+    subprocess.run(command, check=True, capture_output=True)
+    published = {path.as_posix() for path in (tmp_path / "results/published").rglob("*.png")}
+    assert len(published) == (1 if dataset == "ped2" else 4)
+    assert all(any(part in path for part in shown) for path in published)

@@ -14,11 +14,15 @@ from lightvad.reporting.selection import report_runs
 from lightvad.resolution import (
     dataset_digest,
     detection_sources,
+    measuring_stages,
     pretraining_of,
     run_digest,
     run_inputs,
     run_outputs,
+    run_slice,
+    shared_settings,
     undeclared_outputs,
+    weights_of,
 )
 from lightvad.stages import fetch
 
@@ -207,3 +211,55 @@ def test_every_variant_of_the_student_is_shown_somewhere(repository: Path) -> No
     project = Project(repository)
     runs = report_runs([project.experiment("fast_aed")], datasets=("plaza",), budget="smoke", seeds=(0,))
     assert {run.variant for run in runs if run.method == "fast_aed"} == set(project.method("fast_aed").variants)
+
+
+TAKEN = Run("plaza", "smoke", "aed_mae", "distilled_errors", 0)
+OWNER = Run("plaza", "smoke", "aed_mae", "self_distillation", 0)
+
+
+def test_a_run_that_takes_over_weights_reads_them_alone_and_trains_nothing(repository: Path) -> None:
+    project = Project(repository)
+    assert weights_of(project, TAKEN) == OWNER
+    assert weights_of(project, OWNER) is None
+    assert run_inputs(project, "train", TAKEN) == [OWNER.folder / "model.safetensors"]
+    assert run_outputs(project, "train", TAKEN) == [TAKEN.folder / f for f in ("model.safetensors", "training.csv")]
+    assert measuring_stages(project, TAKEN) == ["train", "score"]
+    other = Project(repository, ("methods.aed_mae.settings.student_training.lr=0.5",))
+    assert run_digest(project, "train", OWNER) != run_digest(other, "train", OWNER)
+    assert run_digest(project, "train", TAKEN) == run_digest(other, "train", TAKEN), "it reads no learning rate"
+    assert run_slice(project, "train", TAKEN)["settings"] == shared_settings(project, OWNER)
+
+
+def test_the_table_of_sums_trains_one_model(repository: Path) -> None:
+    plan = Plan(Project(repository))
+    files = plan.target("tables", paper="aed_mae", number="3", datasets=("plaza",), budget="smoke", seeds=(0,))
+    pretrained = [file for file in files if file.endswith("/pretrained.safetensors")]
+    assert pretrained == ["results/runs/plaza/smoke/aed_mae/motion_weights/seed0/pretrained.safetensors"]
+    scored = {Run.parse(Path(file).parent).variant for file in files if file.endswith("/metrics.json")}
+    assert scored == {"self_distillation", "distilled_teacher", "distilled_errors", "distilled_errors_difference"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ("weights_variant=nothing", r"no variant 'nothing'; it has"),
+        ("weights_variant=distilled_teacher", r"has no weights of its own, it takes those of 'self_distillation'"),
+        ("weights_variant=distilled_errors", r"has no weights of its own"),
+        ("weights_variant=default", r"is trained with another channels, class_head, pretrained_variant, synthetic;"),
+        ("network={patch: 4}", r"weights_variant 'self_distillation' is trained with another network;"),
+    ],
+)
+def test_weights_that_cannot_be_a_variants_own_are_told_in_one_line(repository: Path, settings: str, told: str) -> None:
+    project = Project(repository, (f"methods.aed_mae.variants.distilled_errors.settings.{settings}",))
+    with pytest.raises(LightvadError, match=told) as raised:
+        Plan(project).check(datasets=("plaza",), budget="smoke", seeds=(0,))
+    assert "\n" not in str(raised.value)
+
+
+def test_weights_are_not_taken_over_by_a_variant_that_keeps_other_epochs(repository: Path) -> None:
+    overrides = (
+        "methods.fast_aed.variants.pasted.settings.weights_variant=default",
+        "methods.fast_aed.settings.checkpoints_on_test=2",
+    )
+    with pytest.raises(LightvadError, match="takes over the last epoch's weights alone"):
+        weights_of(Project(repository, overrides), Run("plaza", "quick", "fast_aed", "pasted", 0))

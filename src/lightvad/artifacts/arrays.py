@@ -64,11 +64,14 @@ class MapsWriter:
 
 
 @contextmanager
-def maps_writer(path: Path) -> Iterator[MapsWriter]:
-    """Open `path` (`maps.npz`) for writing; the file appears when the block ends without an error."""
+def maps_writer(path: Path, *, level: int = 1) -> Iterator[MapsWriter]:
+    """Open `path` (`maps.npz`) for writing; the file appears when the block ends without an error.
+
+    `level`: of the compression, 1 (fast) to 9.
+    """
     with (
         atomic_path(path) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive,
     ):
         yield MapsWriter(archive)
 
@@ -131,6 +134,16 @@ def read_arrays(path: Path, names: Sequence[str] | None, *, what: str, remedy: s
     try:
         with _opened(path) as archive:
             return {name: _array(archive, name) for name in (archive.files if names is None else names)}
+    except DAMAGE as error:
+        message = f"{path}: missing or damaged {what} ({error}); {remedy}"
+        raise LightvadError(message) from error
+
+
+def array_names(path: Path, *, what: str, remedy: str) -> list[str]:
+    """The names of the arrays in an `.npz`, as they were written; arguments and errors as those of `read_arrays`."""
+    try:
+        with _opened(path) as archive:
+            return list(archive.files)
     except DAMAGE as error:
         message = f"{path}: missing or damaged {what} ({error}); {remedy}"
         raise LightvadError(message) from error

@@ -156,9 +156,24 @@ def figure_caption(shown: Shown, figure: Figure) -> list[str]:
             "anomaly map (brightest: the method's largest value in these clips).",
             *data,
         ]
-    if figure.kind == "sweep":
+    if figure.kind == "reconstructions":
         return [
-            f"Micro AUC under {figure.protocol} (the paper's protocol) and under plain; dotted: the first value.",
+            "From top to bottom: the frame with the ground truth's outline, where it is known, then what the network "
+            "draws of it and the terms of its anomaly map (brightest: the term's largest value in these frames).",
+            *data,
+            *([figure.note.strip()] if figure.note else []),
+        ]
+    if figure.kind == "pasted_objects":
+        return [
+            "Training frames before and after abnormal objects were pasted into them, these with a contour.",
+            *data,
+            *([figure.note.strip()] if figure.note else []),
+        ]
+    if figure.kind == "sweep":
+        several = any(row.line for row in figure.rows)
+        marks = "and, dashed, under plain." if several else "and under plain; dotted: the first value."
+        return [
+            f"Micro AUC under {figure.protocol} (the paper's protocol) {marks}",
             *data_sentences(shown),
             seed_sentence(shown),
             *([figure.note.strip()] if figure.note else []),

@@ -141,7 +141,7 @@ def figures_of(shown: Shown) -> list[FigureView]:
     for content, numbers in same.items():
         figure = shown.experiment.figures[numbers[0]]
         picture = _picture(shown.root, folder / f"figure{numbers[0]}.png")
-        wide = figure.kind == "anomaly_maps"
+        wide = figure.shows_pictures
         titles = dict.fromkeys(shown.experiment.figures[number].title for number in numbers)
         views.append(
             FigureView(

@@ -10,6 +10,7 @@ from lightvad.artifacts.documents import read_json, read_sealed
 from lightvad.config import BEST_ON_TEST
 from lightvad.errors import LightvadError
 from lightvad.layout import GATHERED, Run
+from lightvad.resolution import WEIGHTS_TAKEN
 
 AUC_METRICS = ("micro_auc", "macro_auc")
 HOLDS = {"metrics.json": "protocols", GATHERED: "stages"}
@@ -106,11 +107,16 @@ def _over_seeds(values: list[float], bounds: list[list[float]]) -> Measurement |
 
 
 def recorded(root: Path, runs: Sequence[Run], key: str) -> str:
-    """What `record.json` says of `key` (device, precision) in training and scoring; differing values joined by `; `."""
+    """What `record.json` says of `key` (device, precision) in training and scoring; differing values joined by `; `.
+
+    Of scoring alone where the weights are another run's: taking them over has no precision, and any device.
+    """
     found = []
     for run in runs:
         stages = document(root, run, GATHERED)["stages"]
-        found += [str(stages[stage][key]) for stage in ("train", "score") if stage in stages]
+        trained = "train" in stages and WEIGHTS_TAKEN not in stages["train"].get("config", {})
+        read = (["train"] if trained else []) + (["score"] if "score" in stages else [])
+        found += [str(stages[stage][key]) for stage in read]
     return "; ".join(dict.fromkeys(found))
 
 

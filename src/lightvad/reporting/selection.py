@@ -4,7 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lightvad.config import Experiment, Figure, ReportedPoints, Table, TableRow
+from lightvad.config import (
+    PASTED_NAME,
+    RECONSTRUCTIONS_NAME,
+    Experiment,
+    Figure,
+    ReportedPoints,
+    Table,
+    TableRow,
+)
 from lightvad.layout import Run, checksums_path, clips_folder, figures_folder, speeds_path, tables_folder
 from lightvad.project import Project
 
@@ -44,9 +52,9 @@ class Shown:
 def runs_of(entry: Table | Figure, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Run]:
     """The runs that a table or figure shows, each once: every row on every dataset from every seed.
 
-    Score curves and anomaly maps show one model each: the first seed.
+    Score curves and pictures show one model each: the first seed.
     """
-    if isinstance(entry, Figure) and entry.kind in ("score_curves", "anomaly_maps"):
+    if isinstance(entry, Figure) and (entry.shows_pictures or entry.kind == "score_curves"):
         seeds = seeds[:1]
     runs = (run_of(row, d, budget, seed) for d in datasets for row in entry.rows for seed in seeds)
     return list(dict.fromkeys(runs))
@@ -92,7 +100,7 @@ def _compared(table: Table, datasets: tuple[str, ...], budget: str, seeds: tuple
 
 
 def figure_inputs(figure: Figure, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Path]:
-    """Every file that a figure reads, relative to the project's root; `checksums.json` stands for frames and masks."""
+    """What a figure reads and the rules declare, relative to the project's root; `checksums.json` stands for frames."""
     runs = runs_of(figure, datasets=datasets, budget=budget, seeds=seeds)
     timed = timed_runs(figure, datasets=datasets, budget=budget, seeds=seeds)
     if figure.kind in ("speed_accuracy", "sweep"):
@@ -103,9 +111,18 @@ def figure_inputs(figure: Figure, *, datasets: tuple[str, ...], budget: str, see
             *(run.folder / "metrics.json" for run in runs),
             *(run.folder / "speed.json" for run in timed),
         ]
+    if figure.kind == "pasted_objects":
+        return [*_indices(datasets), *(run.folder / "pretrained.safetensors" for run in runs)]
     names = ["frame_scores.parquet"] + (["maps.npz"] if figure.kind == "anomaly_maps" else [])
     pixels = [checksums_path(dataset) for dataset in datasets]
     return _indices(datasets) + pixels + [run.folder / name for run in runs for name in names]
+
+
+def figure_documents(figure: Figure, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[Path]:
+    """What a figure reads besides and no rule declares: it comes with the declared files, by the same stages."""
+    name = {"reconstructions": RECONSTRUCTIONS_NAME, "pasted_objects": PASTED_NAME}.get(figure.kind)
+    runs = runs_of(figure, datasets=datasets, budget=budget, seeds=seeds)
+    return [] if name is None else [run.folder / name for run in runs]
 
 
 def _indices(datasets: tuple[str, ...]) -> list[Path]:

@@ -39,7 +39,7 @@ class FrameStrip:
 def clips_shown(shown: Shown, figure: Figure, number: str, dataset: str, store: ClipStore) -> list[str]:
     """The clips of `dataset` that a figure shows: the configured ones, else test clips by the figure's position.
 
-    The k-th figure of score curves shows the k-th test clip; anomaly maps show the first five.
+    The k-th figure of score curves shows the k-th test clip; maps and pictures are of the first five.
 
     Raises:
         LightvadError: a configured clip is not among the dataset's clips.
@@ -52,7 +52,7 @@ def clips_shown(shown: Shown, figure: Figure, number: str, dataset: str, store: 
     if configured:
         return list(configured)
     names = [clip.name for clip in store.clips("test")]
-    if figure.kind == "anomaly_maps":
+    if figure.shows_pictures:
         return names[:5]
     curves = sorted((n for n, other in shown.experiment.figures.items() if other.kind == figure.kind), key=int)
     return [names[curves.index(number) % len(names)]]
@@ -66,12 +66,13 @@ def frame_strip(store: ClipStore, clip: str, frames: Sequence[int]) -> FrameStri
     return FrameStrip(clip, frames, images, [bool(masks[t].any()) for t in frames])
 
 
-def outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def outlined(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = OUTLINE_COLOUR) -> np.ndarray:
     """A copy of a frame with the outline of a mask.
 
     Args:
         image: uint8 (H, W, 3) RGB.
-        mask: bool (H, W).
+        mask: bool (h, w), of any size.
+        colour: RGB.
 
     Returns:
         uint8 RGB, enlarged by a whole number where it is small, so that the outline stays thin.
@@ -82,5 +83,5 @@ def outlined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         size = (image.shape[1], image.shape[0])
         large = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         contours, _ = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(image, contours, -1, OUTLINE_COLOUR, 2)
+        cv2.drawContours(image, contours, -1, colour, 2)
     return image

@@ -12,9 +12,9 @@ from lightvad.config import Experiment, Figure
 from lightvad.errors import LightvadError
 from lightvad.layout import clips_folder, figures_folder
 from lightvad.project import Project
-from lightvad.reporting import anomaly_maps, score_curves, speed_accuracy, sweep
+from lightvad.reporting import anomaly_maps, drawn_frames, score_curves, speed_accuracy, sweep
 from lightvad.reporting.captions import data_note, titles_of
-from lightvad.reporting.selection import Shown, figure_inputs
+from lightvad.reporting.selection import Shown, figure_documents, figure_inputs
 from lightvad.reporting.shown_frames import clips_shown, frame_strip
 from lightvad.reporting.style import styled, write_figure
 from lightvad.resolution import table_slice
@@ -42,6 +42,7 @@ def run(
     experiment = project.experiment(paper)
     figure = figure_of(experiment, number)
     shown = Shown(project, experiment, datasets, budget, seeds, root)
+    read: dict[str, Any] = {"datasets": datasets, "budget": budget, "seeds": seeds}
     name = figures_folder(datasets, budget, paper) / f"figure{number}.csv"
     path = root / name
     record = recorded_result(
@@ -52,7 +53,7 @@ def run(
         config=table_slice(
             project, paper=paper, kind="figures", number=number, datasets=datasets, budget=budget, seeds=seeds
         ),
-        inputs=figure_inputs(figure, datasets=datasets, budget=budget, seeds=seeds),
+        inputs=[*figure_inputs(figure, **read), *figure_documents(figure, **read)],
         outputs=[name.with_suffix(f".{suffix}") for suffix in ("png", "pdf", "csv")],
         root=root,
     )
@@ -73,6 +74,10 @@ def _drawn(shown: Shown, figure: Figure, number: str) -> tuple[Canvas, Rows, Seq
         swept = sweep.points_of(shown, figure)
         return sweep.draw(swept, figure, titles, notes), sweep.rows_of(swept), sweep.COLUMNS
     stores = {name: ClipStore(shown.root / clips_folder(name)) for name in shown.datasets}
+    if figure.kind == "pasted_objects":
+        kept = {name: drawn_frames.pasted(shown, figure, name) for name in shown.datasets}
+        summary = drawn_frames.values_of(kept, drawn_frames.PARTS_OF_PASTED)
+        return drawn_frames.draw_pasted(kept, titles, notes), rows_of(summary), drawn_frames.COLUMNS
     clips = {name: clips_shown(shown, figure, number, name, store) for name, store in stores.items()}
     if figure.kind == "score_curves":
         curves = score_curves.curves_of(shown, figure, {name: own[0] for name, own in clips.items()})
@@ -81,6 +86,11 @@ def _drawn(shown: Shown, figure: Figure, number: str) -> tuple[Canvas, Rows, Seq
             frames = score_curves.spread_frames(store[clips[name][0]].frames)
             strips[name] = frame_strip(store, clips[name][0], frames)
         return score_curves.draw(curves, strips, titles, notes), rows_of(curves), score_curves.COLUMNS
+    if figure.kind == "reconstructions":
+        kept = {name: drawn_frames.reconstructed(shown, figure, name, own) for name, own in clips.items()}
+        shots = {name: [frame_strip(stores[name], f.clip, [f.frame]) for f in own] for name, own in kept.items()}
+        canvas = drawn_frames.draw_reconstructions(kept, shots, figure, titles, notes)
+        return canvas, rows_of(drawn_frames.values_of(kept, figure.parts)), drawn_frames.COLUMNS
     chosen = {name: anomaly_maps.frames_shown(shown, figure, name, own) for name, own in clips.items()}
     values = anomaly_maps.maps_of(shown, figure, chosen)
     shots = {name: [frame_strip(stores[name], clip, [t]) for clip, t in own] for name, own in chosen.items()}

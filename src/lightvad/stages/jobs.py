@@ -83,13 +83,19 @@ def job_of(project: Project, run: Run, stage: str, machine: Machine) -> Job:
         seed=run.seed,
         device=machine.device,
         digest=_state_digest(project, run, stage),
-        metadata={
-            **_identity(run),
-            "config_digest": digest(run_slice(project, stage, run)),
-            "input_size": "x".join(str(side) for side in settings.input_size(dataset.frame_size)),
-            "settings": json.dumps(shared_settings(project, run), sort_keys=True),
-        },
+        metadata=metadata_of(project, run, stage),
     )
+
+
+def metadata_of(project: Project, run: Run, stage: str) -> dict[str, str]:
+    """The header of the weights that a stage of a run writes."""
+    frame_size = project.dataset(run.dataset).frame_size
+    return {
+        **_identity(run),
+        "config_digest": digest(run_slice(project, stage, run)),
+        "input_size": "x".join(str(side) for side in settings_of(project, run).input_size(frame_size)),
+        "settings": json.dumps(shared_settings(project, run), sort_keys=True),
+    }
 
 
 def _identity(run: Run) -> dict[str, str]:

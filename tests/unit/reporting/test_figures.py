@@ -1,6 +1,7 @@
 """Figures: drawn from what the runs hold, readable, and the same bytes every time."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,15 +12,20 @@ from sklearn.metrics import roc_auc_score
 from lightvad.artifacts.arrays import Maps
 from lightvad.artifacts.digests import sha256_of
 from lightvad.artifacts.documents import read_csv, read_json, write_json
+from lightvad.artifacts.pictures import ShownFrame
+from lightvad.config import Figure
 from lightvad.errors import LightvadError
 from lightvad.layout import Run, clips_folder, figures_folder
 from lightvad.project import Project
-from lightvad.reporting import speed_accuracy
+from lightvad.reporting import speed_accuracy, sweep
+from lightvad.reporting.drawn_frames import frames_chosen
 from lightvad.reporting.label_placement import Label, place_labels
 from lightvad.reporting.score_curves import draw
 from lightvad.reporting.selection import Shown
 from lightvad.reporting.shown_frames import FrameStrip, clips_shown, frame_strip, outlined
 from lightvad.reporting.style import styled
+from lightvad.reporting.sweep import SweepPoint
+from lightvad.resolution import settings_of, weights_of
 from lightvad.smoothing import smooth_plain
 from lightvad.stages import figure as stage
 from lightvad.video.clips import ClipStore, prepared_files
@@ -223,3 +229,95 @@ def test_a_legend_of_curves_names_the_truth_where_it_is_known(labels: list[int],
     canvas = draw(curves, {"own": strip}, {"own": "Own"}, {"own": ""})
     (legend,) = [axes.get_legend() for axes in canvas.axes if axes.get_legend() is not None]
     assert [text.get_text() for text in legend.get_texts()] == expected
+
+
+def lines_of_a_sweep(project: Project) -> list[SweepPoint]:
+    figure = project.experiment("aed_mae").figures["12"]
+    return [
+        SweepPoint("plaza", f"{row.method}/{row.variant}", row.line, float(row.label), protocol, 90.0, 90.0, 90.0, "0")
+        for row in figure.rows
+        for protocol in (figure.protocol, "plain")
+    ]
+
+
+def test_a_sweep_of_several_lines_has_each_in_its_colour_and_plain_dashed(repository: Path) -> None:
+    project = Project(repository)
+    points = lines_of_a_sweep(project)
+    with styled():
+        canvas = sweep.draw(points, project.experiment("aed_mae").figures["12"], {"plaza": "Plaza"}, {"plaza": ""})
+    drawn = canvas.axes[0].lines
+    assert len(drawn) == 6
+    assert all(list(line.get_xdata()) == [k / 10 for k in range(11)] for line in drawn)
+    assert [line.get_linestyle() for line in drawn] == ["-", "--"] * 3
+    assert len({line.get_color() for line in drawn}) == 3
+    legend = canvas.axes[0].get_legend()
+    assert legend is not None
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["alpha", "alpha, plain", "beta", "beta, plain", "gamma", "gamma, plain"]
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= canvas.bbox.x1, "the legend is on the page"
+
+
+def test_the_runs_of_a_sweep_differ_in_what_their_labels_say(repository: Path) -> None:
+    """31 scorings of one model: the point that the three lines share is one run."""
+    project = Project(repository)
+    weight = {"alpha": "teacher_error", "beta": "discrepancy", "gamma": "class_probability"}
+    figure = project.experiment("aed_mae").figures["12"]
+    runs = set()
+    for row in figure.rows:
+        run = Run("plaza", "smoke", row.method, row.variant, 0)
+        scoring = settings_of(project, run).for_stage("score")["scoring"]
+        assert {key: scoring[key] for key in weight.values()} == {
+            key: float(row.label) if key == weight[row.line] else 0.5 for key in weight.values()
+        }
+        assert weights_of(project, run) == Run("plaza", "smoke", "aed_mae", "default", 0)
+        runs.add(run)
+    assert len(figure.rows) == 33
+    assert len(runs) == 31
+
+
+@pytest.mark.parametrize("change", [{"kind": "score_curves"}, {"rows": [{"line": ""}]}])
+def test_lines_are_of_sweeps_alone_and_of_all_rows(repository: Path, change: dict[str, Any]) -> None:
+    content = Project(repository).experiment("aed_mae").figures["12"].model_dump()
+    for row, other in zip(content["rows"], change.pop("rows", []), strict=False):
+        row |= other
+    with pytest.raises(ValueError, match="every row of it has one, or none"):
+        Figure.model_validate(content | change)
+
+
+def kept(*places: tuple[str, int]) -> list[ShownFrame]:
+    return [ShownFrame(clip, t, {}, {}) for clip, t in places]
+
+
+def test_frames_as_they_are_drawn_are_four_abnormal_ones_and_a_normal_one() -> None:
+    frames = kept(*((clip, t) for clip in "abcde" for t in (1, 2)))
+    abnormal = {(clip, 2) for clip in "abcde"}
+    chosen = [(one.clip, one.frame) for one in frames_chosen(frames, abnormal, list("abcde"))]
+    assert chosen == [("a", 2), ("b", 2), ("c", 2), ("d", 2), ("e", 1)]
+    two = [(one.clip, one.frame) for one in frames_chosen(frames, abnormal, ["b", "a"])]
+    assert two == [("b", 2), ("a", 2), ("b", 1), ("a", 1)], "as many as there are, normal ones last"
+    nowhere = [(one.clip, one.frame) for one in frames_chosen(frames, set(), list("abcde"))]
+    assert nowhere == [(clip, 1) for clip in "abcde"]
+    everywhere = [
+        (one.clip, one.frame)
+        for one in frames_chosen(
+            kept(*((c, t) for c in "ab" for t in range(4))), {(c, t) for c in "ab" for t in range(4)}, list("ab")
+        )
+    ]
+    assert everywhere == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1)]
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "told"),
+    [
+        ("5", {"parts": []}, "`parts` names the pictures and maps"),
+        ("3", {"parts": ["teacher"]}, "`parts` names the pictures and maps"),
+        ("5", {"rows": [{"method": "aed_mae", "label": "one"}] * 2}, "shows one model: give one row"),
+    ],
+)
+def test_a_figure_of_drawn_frames_has_parts_and_one_row(
+    repository: Path, number: str, change: dict[str, Any], told: str
+) -> None:
+    content = Project(repository).experiment("aed_mae").figures[number].model_dump()
+    with pytest.raises(ValueError, match=told):
+        Figure.model_validate(content | change)

@@ -11,12 +11,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from lightvad.artifacts.arrays import Resolution, maps_writer
+from lightvad.artifacts.pictures import ShownFrame, write_shown
 from lightvad.artifacts.tables import FRAME_SCORES, write_table
 from lightvad.artifacts.weights import load_state, read_weights
 from lightvad.compute import Compute
+from lightvad.config import RECONSTRUCTIONS_NAME
 from lightvad.methods.aed_mae.model import MaskedAutoEncoder, check_grid, grid_of, kept_places, patches_of, planes_of
 from lightvad.methods.aed_mae.settings import AedMaeSettings, Scoring
-from lightvad.methods.aed_mae.windows import normalized
+from lightvad.methods.aed_mae.windows import COLOURS, gray_levels, normalized
 from lightvad.methods.protocol import Job
 from lightvad.progress import track
 from lightvad.video.clips import Clip, ClipStore, read_labels
@@ -26,7 +28,6 @@ from lightvad.video.windows import stacked
 METHOD = "aed_mae"
 MASK_SEED = 0
 """Of the tokens that are hidden at test time: the same for every frame, so that a score depends on its window alone."""
-COLOURS = 3
 
 
 class AnomalyMaps(nn.Module):
@@ -61,10 +62,7 @@ class AnomalyMaps(nn.Module):
     def forward(self, windows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Windows (B, 3F, H, W) in [-1, 1] -> maps (B, H', W') of whole patches, and their means (B, h, w)."""
         rebuilt = self.network(windows, self.kept)
-        frame = windows[:, COLOURS * self.middle : COLOURS * (self.middle + 1)].float()
-        if self.channels > COLOURS:
-            frame = torch.cat([frame, torch.full_like(frame[:, :1], self.normal)], dim=1)
-        target, teacher = patches_of(frame, self.patch), rebuilt.teacher.float()
+        target, teacher = self._target(windows), rebuilt.teacher.float()
         own = self.scoring
         total = own.teacher_error * self._squares(target, teacher)
         if rebuilt.student is not None:
@@ -83,6 +81,33 @@ class AnomalyMaps(nn.Module):
             padded = F.pad(maps[:, None], (before, size - 1 - before, before, size - 1 - before))
             maps = F.avg_pool2d(padded, size, stride=1)[:, 0]
         return maps, cells
+
+    def drawn(self, windows: torch.Tensor) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """What teacher and student draw, and the terms of Eq. 6 without their weights and without the class head.
+
+        Windows (B, 3F, H, W) in [-1, 1] -> name -> colours (B, 3, H', W') in about [-1, 1]; name -> (B, H', W').
+        """
+        rebuilt, target = self.network(windows, self.kept), self._target(windows)
+        teacher = rebuilt.teacher.float()
+        drawn, terms = {"teacher": teacher}, {"teacher_error": self._squares(target, teacher)}
+        if rebuilt.student is not None:
+            student = rebuilt.student.float()
+            drawn["student"] = student
+            terms |= {
+                "student_error": self._squares(target, student),
+                "discrepancy": self._squares(teacher, student),
+            }
+        return (
+            {name: planes_of(patches, self.grid, self.patch)[:, :COLOURS] for name, patches in drawn.items()},
+            {name: planes_of(term, self.grid, self.patch)[:, 0] for name, term in terms.items()},
+        )
+
+    def _target(self, windows: torch.Tensor) -> torch.Tensor:
+        """The patches of the frame as a normal one: (B, 3F, H, W) -> (B, N, p * p * c)."""
+        frame = windows[:, COLOURS * self.middle : COLOURS * (self.middle + 1)].float()
+        if self.channels > COLOURS:
+            frame = torch.cat([frame, torch.full_like(frame[:, :1], self.normal)], dim=1)
+        return patches_of(frame, self.patch)
 
     def _squares(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         """Of every pixel the mean over channels of the squared difference: (B, N, p * p * c) -> (B, N, p * p)."""
@@ -140,6 +165,15 @@ class AedMaeScorer:
             found: tuple[torch.Tensor, torch.Tensor] = self._model(normalized(frames))
         return found
 
+    def drawn(self, frames: torch.Tensor) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """One window uint8 (1, 3F, h, w) -> pictures uint8 (h, w, 3) RGB, and terms of Eq. 6 float32 (h, w)."""
+        with torch.inference_mode(), self._compute.autocast():
+            drawn, terms = self._model.drawn(normalized(frames))
+        return (
+            {name: gray_levels(one[0]).permute(1, 2, 0).cpu().numpy() for name, one in drawn.items()},
+            {name: one[0].float().cpu().numpy() for name, one in terms.items()},
+        )
+
     def example_inputs(self, *, batch: int, height: int, width: int, objects: int) -> tuple[torch.Tensor, ...]:
         """Random windows uint8 (batch, 3F, h, w) on the network's device, in the size at which it sees frames."""
         del objects, height, width
@@ -179,7 +213,8 @@ def scorer(
 def score(job: Job) -> None:
     """Score the test clips: writes `maps.npz`, a value for each patch, and `frame_scores.parquet`.
 
-    Maps are averaged over `filter_size` frames before a frame's score is taken (the 3D filter of section 3.5).
+    With `shown_frames` also `reconstructions.npz`: some frames as teacher and student draw them. Maps are averaged over
+    `filter_size` frames before a frame's score is taken (the 3D filter of section 3.5).
 
     Raises:
         LightvadError: the weights are missing or do not fit, or labels do not match the frames.
@@ -206,6 +241,33 @@ def score(job: Job) -> None:
         found.merge(labels, on=["clip", "frame"], how="left", validate="one_to_one"),
         FRAME_SCORES,
     )
+    if settings.shown_frames:
+        write_shown(job.folder / RECONSTRUCTIONS_NAME, _shown(path, job.clips, labels, settings.shown_frames))
+
+
+def _shown(path: AedMaeScorer, clips: ClipStore, labels: pd.DataFrame, count: int) -> Iterator[ShownFrame]:
+    """What teacher and student draw of `count` frames of every label of every test clip."""
+    no_boxes = np.zeros((0, 4), np.float32)
+    for clip in clips.clips("test"):
+        reader = WindowReader(clips, offsets=path.offsets, frame_size=(clip.height, clip.width))
+        own = labels[labels["clip"] == clip.name].sort_values("frame")
+        for t in shown_frames(own["label"].to_numpy(), count):
+            yield ShownFrame(clip.name, t, *path.drawn(*path.inputs(reader.frames((clip.name, t)), no_boxes)))
+
+
+def shown_frames(labels: np.ndarray, count: int) -> list[int]:
+    """Frames of a clip that are shown, in order: `count` of every label that it has, evenly spread over those.
+
+    Args:
+        labels: (T,), of its frames.
+        count: of each label; all where there are fewer.
+    """
+    found: set[int] = set()
+    for label in np.unique(labels):
+        frames = np.flatnonzero(labels == label)
+        places = (np.arange(count) + 0.5) * len(frames) / count
+        found |= {int(t) for t in frames[places.astype(int)]}
+    return sorted(found)
 
 
 def _planes(

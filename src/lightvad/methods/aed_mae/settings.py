@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from lightvad.config import MethodSettings, ObjectChanges, Settings
+from lightvad.config import PASTED_NAME, RECONSTRUCTIONS_NAME, MethodSettings, ObjectChanges, Settings
 
 OFFSETS: dict[int, tuple[int, ...]] = {1: (0,), 3: (-3, 0, 3)}
 """Frames of the window, in channel order, by `network.input_frames`."""
@@ -127,6 +127,15 @@ class AedMaeSettings(MethodSettings):
     teacher_training: Schedule = Schedule()
     student_training: Schedule = Schedule(epochs=40)
     scoring: Scoring = Scoring()
+    shown_windows: int = Field(
+        4, ge=0, description="training frames with synthetic anomalies that are kept for a figure (Figure 3); 0: none"
+    )
+    shown_frames: int = Field(
+        0,
+        ge=0,
+        description="of every test clip so many abnormal and so many normal frames are kept as teacher and student draw"
+        " them, for figures (Figures 5 and 7); 0: none",
+    )
     validation_frames: int = Field(128, ge=1, description="at most so many held-out frames are validated on")
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="of both stages")
     score_precision: Literal["32-true", "bf16-mixed"] = "32-true"
@@ -162,6 +171,16 @@ class AedMaeSettings(MethodSettings):
         return ("pretrain", "train") if self.synthetic is not None else ()
 
     @property
+    def pretraining_documents(self) -> tuple[str, ...]:
+        """Frames with synthetic anomalies, where there are any."""
+        return (PASTED_NAME,) if self.synthetic is not None and self.shown_windows else ()
+
+    @property
+    def scoring_documents(self) -> tuple[str, ...]:
+        """Frames as they are drawn."""
+        return (RECONSTRUCTIONS_NAME,) if self.shown_frames else ()
+
+    @property
     def offsets(self) -> tuple[int, ...]:
         """Frames of the window relative to the current one, in channel order."""
         return OFFSETS[self.network.input_frames]
@@ -185,7 +204,7 @@ class AedMaeSettings(MethodSettings):
         read = self.model_dump(mode="json")
         shared = {key: read[key] for key in ("network", "anomaly_channel", "class_head")}
         if stage == "score":
-            keys = ("self_distillation", "scoring", "score_batch")
+            keys = ("self_distillation", "scoring", "shown_frames", "score_batch")
             return {
                 **shared, **{key: read[key] for key in keys}, "channels": self.channels,
                 "precision": self.score_precision,
@@ -193,7 +212,7 @@ class AedMaeSettings(MethodSettings):
         both_read = ("motion_weights", "gradients", "synthetic", "precision", "validation_frames")
         both = {**shared, **{key: read[key] for key in both_read}, "channels": self.channels}
         if stage == "pretrain":
-            return {**both, "class_weight": self.class_weight, "teacher_training": read["teacher_training"]}
+            return {**both, **{key: read[key] for key in ("class_weight", "teacher_training", "shown_windows")}}
         own = ("self_distillation", "student_loss", "student_training", "pretrained_variant")
         return {**both, **{key: read[key] for key in own}}
 

@@ -8,8 +8,9 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
-from lightvad.artifacts.documents import write_csv
+from lightvad.artifacts.pictures import PICTURE_SIDE, write_shown
 from lightvad.artifacts.weights import load_state, read_weights, write_weights
+from lightvad.config import PASTED_NAME
 from lightvad.errors import LightvadError
 from lightvad.methods.aed_mae.losses import class_loss, masked_error, motion_gradients, token_weights, weighted_error
 from lightvad.methods.aed_mae.model import (
@@ -22,11 +23,11 @@ from lightvad.methods.aed_mae.model import (
     patches_of,
 )
 from lightvad.methods.aed_mae.settings import AedMaeSettings, Schedule
-from lightvad.methods.aed_mae.windows import Batch, Batches, normalized, offsets_read
+from lightvad.methods.aed_mae.windows import Batch, Batches, normalized, offsets_read, pasted_frames
 from lightvad.methods.protocol import Job
 from lightvad.objects.pasting import Paster
 from lightvad.shares import average_gradients, check_divisible, share, with_shared_norms
-from lightvad.training_loop import Training, finish, fit, launch, seed_everything
+from lightvad.training_loop import Training, finish, fit, launch, seed_everything, write_no_epoch
 from lightvad.video.readers import WindowReader, places_of, spread
 
 METHOD = "aed_mae"
@@ -34,6 +35,8 @@ METHOD = "aed_mae"
 
 def pretrain(job: Job) -> None:
     """First stage: the teacher (Eqs. 1-3 and 5). Writes `pretrained.safetensors` and `pretraining.csv`.
+
+    Where anomalies are pasted also `pasted.npz`: some frames before and after (`shown_windows`).
 
     Raises:
         LightvadError: a loss is not finite, a clip is damaged, or no object can be pasted.
@@ -90,6 +93,9 @@ def pretrain(job: Job) -> None:
             measured["heldout_pasted_auc"] = float(roc_auc_score(torch.cat(abnormal), torch.cat(scores)))
         return measured
 
+    if settings.pretraining_documents:
+        shown = pasted_frames(batches, settings.shown_windows)
+        write_shown(job.folder / PASTED_NAME, shown, map_side=PICTURE_SIDE)
     fit(training, batches=batches.epoch, step=step, batches_per_epoch=len(batches), after_epoch=validate)
     write_weights(job.folder / "pretrained.safetensors", teacher.state_dict(), job.metadata)
     finish(training)
@@ -119,7 +125,7 @@ def train(job: Job) -> None:
     load_state(network.teacher, state, job.pretrained)
     if network.student is None:
         write_weights(job.folder / "model.safetensors", network.state_dict(), job.metadata)
-        write_csv(job.folder / "training.csv", [{"epoch": 0, "lr": 0.0, "seconds": 0.0}])
+        write_no_epoch(job.folder / "training.csv")
         return
     fabric = launch(job.device, settings.precision)
     seed_everything(job.seed)

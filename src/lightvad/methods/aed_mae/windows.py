@@ -1,11 +1,12 @@
 """What the network sees and what it is to rebuild: windows, synthetic anomalies, batches."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from lightvad.artifacts.pictures import ShownFrame
 from lightvad.methods.aed_mae.model import Grid
 from lightvad.methods.aed_mae.settings import GRADIENT_OFFSETS, AedMaeSettings, Synthetic
 from lightvad.objects.pasting import Paster
@@ -14,6 +15,9 @@ from lightvad.video.readers import Place, WindowReader
 
 HELDOUT = 1
 """Last word of the seeds of held-out batches, which do not depend on the epoch."""
+SHOWN = 2
+"""Last word of the seed of the frames that are kept for a figure."""
+COLOURS = 3
 GRAY_MEAN = 127.5
 """A frame is normalised as (x - 127.5) / 127.5 (sheet, section 1)."""
 
@@ -21,6 +25,11 @@ GRAY_MEAN = 127.5
 def normalized(frames: torch.Tensor) -> torch.Tensor:
     """uint8 gray levels -> float32 in [-1, 1]."""
     return frames.float().sub_(GRAY_MEAN).div_(GRAY_MEAN)
+
+
+def gray_levels(planes: torch.Tensor) -> torch.Tensor:
+    """The inverse of `normalized`: what lies beyond [-1, 1] is cut off."""
+    return (planes.float() * GRAY_MEAN + GRAY_MEAN).round().clamp(0, 255).to(torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,25 @@ class Batches:
         noise = torch.from_numpy(draw.random((len(places), self.grid[0] * self.grid[1]), np.float32))
         first, second = _planes(gradients).chunk(2, dim=1)
         return Batch(_planes(windows), _planes(targets), (first, second), maps, noise)
+
+
+def pasted_frames(batches: Batches, count: int) -> Iterator[ShownFrame]:
+    """The first `count` frames with synthetic anomalies, of the frames that are trained on, in a random order.
+
+    Pictures `clean` (the target) and `pasted` (as the network sees it), and the map `anomalies`.
+    """
+    order = np.random.default_rng([batches.seed, SHOWN]).permutation(len(batches.places))
+    places = [batches.places[k] for k in order]
+    middle = COLOURS * batches.settings.offsets.index(0)
+    found = 0
+    for place, batch in zip(places, replace(batches, places=places, batch=1).ordered(), strict=True):
+        if found == count:
+            return
+        if batch.abnormal.item():
+            found += 1
+            images = {"clean": batch.targets[0], "pasted": batch.windows[0, middle : middle + COLOURS]}
+            pictures = {name: image.permute(1, 2, 0).numpy() for name, image in images.items()}
+            yield ShownFrame(place[0], place[1], pictures, {"anomalies": batch.maps[0, 0].numpy()})
 
 
 def offsets_read(settings: AedMaeSettings) -> tuple[int, ...]:

@@ -9,10 +9,14 @@ import torch
 from scipy import ndimage
 
 from lightvad.artifacts.arrays import Maps
+from lightvad.artifacts.pictures import read_shown
+from lightvad.artifacts.weights import write_weights
+from lightvad.config import RECONSTRUCTIONS_NAME
 from lightvad.methods.aed_mae.model import patches_of
-from lightvad.methods.aed_mae.scoring import AnomalyMaps, averaged, score, scorer
+from lightvad.methods.aed_mae.scoring import AnomalyMaps, averaged, score, scorer, shown_frames
 from lightvad.methods.aed_mae.settings import Settings
 from lightvad.methods.aed_mae.training import pretrain, train
+from lightvad.methods.aed_mae.windows import GRAY_MEAN
 from lightvad.methods.protocol import Job
 
 SIZE = (16, 32)
@@ -112,3 +116,40 @@ def test_the_timed_path_sees_frames_in_its_own_size() -> None:
     assert path.scores(inputs).shape == (1,)
     assert path.example_inputs(batch=2, height=40, width=56, objects=0)[0].shape == (2, 9, *SIZE)
     torch.testing.assert_close(path.scores(torch.cat([inputs, inputs])), path.scores(inputs).expand(2))
+
+
+def test_kept_frames_are_those_that_the_network_draws(make_job: Callable[..., Job]) -> None:
+    """`reconstructions.npz`: two frames of each label, bounded, and its terms add up to the stored map."""
+    torch.manual_seed(0)
+    layer = {"shown_frames": 2, "class_head": False, "scoring": {"teacher_error": 0.5, "class_probability": 0}}
+    job = make_job(settings=layer)
+    network = AnomalyMaps(job.settings, job.settings.input_size(job.frame_size)).network
+    write_weights(job.folder / "model.safetensors", network.state_dict(), job.metadata)
+    score(job)
+    kept = read_shown(job.folder / RECONSTRUCTIONS_NAME, remedy="again")
+    assert [(one.clip, one.frame) for one in kept] == [("test_01", t) for t in (1, 3, 6, 8)], "5 normal, 4 abnormal"
+    with Maps(job.folder / "maps.npz") as maps:
+        cells = maps.read("test_01", "patches")
+    for one in kept:
+        assert {name: picture.shape for name, picture in one.pictures.items()} == {
+            "teacher": (40, 56, 3), "student": (40, 56, 3)
+        }  # fmt: skip
+        total = 0.5 * one.maps["teacher_error"] + 0.3 * one.maps["discrepancy"]
+        np.testing.assert_allclose(total.reshape(5, 8, 7, 8).mean((1, 3)), cells[one.frame], rtol=1e-4)
+        distance = (one.pictures["teacher"].astype(float) - one.pictures["student"]) ** 2 / GRAY_MEAN**2
+        assert 0.75 * distance.mean() <= one.maps["discrepancy"].mean() + 0.02, "without the map's channel, rounded"
+    assert RECONSTRUCTIONS_NAME in job.settings.scoring_documents
+    assert make_job().settings.scoring_documents == ()
+
+
+@pytest.mark.parametrize(
+    ("labels", "count", "frames"),
+    [
+        ([0, 0, 0, 1, 1, 1], 1, [1, 4]),
+        ([0, 1, 0, 1, 0, 1], 2, [0, 1, 3, 4]),
+        ([-1] * 4, 2, [1, 3]),
+        ([0, 0, 1], 5, [0, 1, 2]),
+    ],
+)
+def test_shown_frames_are_spread_over_each_label(labels: list[int], count: int, frames: list[int]) -> None:
+    assert shown_frames(np.array(labels), count) == frames

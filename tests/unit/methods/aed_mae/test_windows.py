@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,7 +10,7 @@ from tests.unit.drawn_clips import HEIGHT, WIDTH, boxes
 
 from lightvad.methods.aed_mae.model import grid_of
 from lightvad.methods.aed_mae.settings import AedMaeSettings, Settings
-from lightvad.methods.aed_mae.windows import Batch, Batches, normalized, offsets_read
+from lightvad.methods.aed_mae.windows import Batch, Batches, normalized, offsets_read, pasted_frames
 from lightvad.objects.pasting import Paster
 from lightvad.shares import Share
 from lightvad.video.clips import ClipStore
@@ -129,3 +130,20 @@ def test_batches_depend_on_seed_and_epoch_alone(drawn_clips: ClipStore) -> None:
 def test_frames_are_normalised_to_one() -> None:
     levels = torch.tensor([0, 255], dtype=torch.uint8)
     np.testing.assert_allclose(normalized(levels).numpy(), [-1, 1])
+
+
+def test_frames_kept_for_a_figure_have_anomalies_and_are_the_same_every_time(drawn_clips: ClipStore) -> None:
+    own = batches(drawn_clips, synthetic={"share": 0.5})
+    first, again = (list(pasted_frames(own, 3)) for _ in range(2))
+    assert len({(one.clip, one.frame) for one in first}) == 3
+    for one, other in zip(first, again, strict=True):
+        assert (one.clip, one.frame) == (other.clip, other.frame)
+        assert np.array_equal(one.pictures["pasted"], other.pictures["pasted"])
+        changed = (one.pictures["pasted"] != one.pictures["clean"]).any(2)
+        inside = one.maps["anomalies"] > 0
+        assert inside.any()
+        assert changed[inside].mean() > 0.5
+        grown = cv2.dilate(inside.astype(np.uint8), np.ones((25, 25), np.uint8)) > 0
+        assert not changed[~grown].any(), "nothing but the anomaly and its margins"
+    every = list(pasted_frames(own, 10_000))
+    assert 3 < len(every) < PLACES, "no more than there are"
