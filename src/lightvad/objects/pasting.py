@@ -20,8 +20,6 @@ MARGIN = 0.15
 """Of an object's size: ground that is pasted with it, and fades out."""
 DRIFT = (0.25, 0.03)
 """Largest distance of the paste from the object's own place, in frame widths and heights: perspective stays right."""
-SMALLEST = 6
-"""Pixels; objects with a shorter side are not pasted."""
 BORDER = 2
 """Pixels at the frame's border; objects that reach into it are cut off and not pasted."""
 
@@ -87,12 +85,21 @@ class Paster:
         boxes: table BOXES.
         clips: names of the clips whose objects are pasted.
         changes: what makes an object abnormal.
+        smallest: pixels of the window; objects with a shorter side are not pasted.
 
     Raises:
         LightvadError: these clips have no box that could be pasted.
     """
 
-    def __init__(self, reader: WindowReader, boxes: pd.DataFrame, clips: Sequence[str], changes: ObjectChanges) -> None:
+    def __init__(
+        self,
+        reader: WindowReader,
+        boxes: pd.DataFrame,
+        clips: Sequence[str],
+        changes: ObjectChanges,
+        *,
+        smallest: int = 6,
+    ) -> None:
         self.reader = reader
         self.changes = changes
         height, width = reader.frame_size
@@ -102,10 +109,10 @@ class Paster:
         corners = np.rint(own[list(BOX)].to_numpy(np.float64) * scale.reshape(-1, 4)).astype(int)
         inside = (corners[:, :2] >= BORDER).all(1) & (corners[:, 2:] <= (width - BORDER, height - BORDER)).all(1)
         sides = corners[:, 2:] - corners[:, :2]
-        usable = inside & ((sides >= SMALLEST) & (sides <= min(height, width))).all(1)
+        usable = inside & ((sides >= smallest) & (sides <= min(height, width))).all(1)
         if not usable.any():
             message = (
-                f"boxes: none of the {len(own)} boxes of {', '.join(sorted(clips))} can be pasted (sides of {SMALLEST}"
+                f"boxes: none of the {len(own)} boxes of {', '.join(sorted(clips))} can be pasted (sides of {smallest}"
                 f" pixels, {BORDER} from the border: {int(inside.sum())} lie inside); run `lightvad detect` again or"
                 " train without pasted objects"
             )

@@ -100,3 +100,13 @@ def test_boxes_that_are_cut_off_or_tiny_are_not_pasted(drawn_clips: ClipStore) -
     table.loc[:, "x2"] = WIDTH - BORDER + 1
     with pytest.raises(LightvadError, match=r"none of the \d+ boxes of train_01, train_02, train_03 can be pasted"):
         paster(drawn_clips, ObjectChanges(), table=table)
+
+
+def test_small_objects_are_pasted_where_the_smallest_side_allows(drawn_clips: ClipStore) -> None:
+    reader = WindowReader(drawn_clips, offsets=(0,), frame_size=(HEIGHT // 2, WIDTH // 2))
+    with pytest.raises(LightvadError, match="sides of 6 pixels"):
+        Paster(reader, boxes(), CLIPS, ObjectChanges())  # the squares are 4 by 6 pixels here
+    window = np.zeros((HEIGHT // 2, WIDTH // 2, 3), np.uint8)
+    own = Paster(reader, boxes(), CLIPS, ObjectChanges(), smallest=4)
+    (item,) = own.paste(window, "train_01", np.random.default_rng(0), unchanged=1)
+    assert (item.bounds[2] - item.bounds[0], item.bounds[3] - item.bounds[1]) == (4, 6)

@@ -56,7 +56,7 @@ class AnomalyMaps(nn.Module):
             student=settings.self_distillation,
         )
         noise = torch.rand(1, self.grid[0] * self.grid[1], generator=torch.Generator().manual_seed(MASK_SEED))
-        tested = settings.network.model_copy(update={"mask_ratio": settings.scoring.mask_ratio})
+        tested = settings.network.model_copy(update={"mask_ratio": settings.tested_mask_ratio})
         self.register_buffer("kept", kept_places(noise, self.grid, tested), persistent=False)
 
     def forward(self, windows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,6 +4,7 @@ Defaults are the paper's where it says something, else the released code's. The 
 which; the sheet (`aed_mae.md`) says more.
 """
 
+import math
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -55,23 +56,63 @@ class Schedule(Settings):
     gradient_clip: float | None = Field(None, gt=0, description="largest norm of the gradient; none: not clipped")
 
 
+class Blobs(Settings):
+    """Moving textured blobs (project choice)."""
+
+    height: tuple[float, float] = Field((0.08, 0.3), description="smallest and largest, in heights of the frame")
+    aspect: tuple[float, float] = Field((0.4, 1.5), description="smallest and largest width, in heights of the blob")
+    standing: float = Field(0.2, ge=0, le=1, description="share of the blobs that do not move")
+    speed: tuple[float, float] = Field((0.03, 0.3), description="of the others, heights of the blob a frame")
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> "Blobs":
+        for key, largest in (("height", 1.0), ("aspect", math.inf), ("speed", math.inf)):
+            first, last = getattr(self, key)
+            if not 0 < first <= last <= largest:
+                limit = " and at most 1" if largest == 1 else ""
+                message = f"`{key}` {[first, last]} must ascend and be above 0{limit}"
+                raise ValueError(message)
+        return self
+
+
 class Synthetic(Settings):
-    """Frames with synthetic anomalies, whose clean version is the target (section 3.4; sheet, section 4).
+    """Frames with synthetic anomalies, whose clean version is the target (section 3.4; sheet, section 4)."""
 
-    The paper cuts objects out of UBnormal's abnormal clips; here they are other training clips' own, cut along their
-    boxes and changed (project choice).
-    """
-
+    source: Literal["clips", "blobs"] = Field(
+        "clips",
+        description="of abnormal objects: clips: other training clips' own, cut along their boxes and changed; blobs:"
+        " procedural, no boxes are read (both project choices)",
+    )
     share: float = Field(0.25, gt=0, le=1, description="of the frames: with abnormal objects (Table 4)")
     abnormal: int = Field(1, ge=1, description="at most so many abnormal objects; one: the paper")
     normal_share: float = Field(
-        0.0, ge=0, le=1, description="of all frames: with unchanged objects, which stay in the target; 0: the paper"
+        0.0,
+        ge=0,
+        le=1,
+        description="of all frames: with unchanged objects of other clips, which stay in the target and for which boxes"
+        " are read, whatever the source; 0: the paper",
     )
     normal: int = Field(3, ge=1, description="at most so many unchanged objects")
+    smallest: int = Field(
+        6, ge=2, description="pixels of the input: objects of other clips with a shorter side are not pasted"
+    )
     changes: ObjectChanges = ObjectChanges()
+    blobs: Blobs = Blobs()
     maps: bool = Field(
         True, description="the map of anomalies is a fourth channel of the target, and enters the weights"
     )
+
+    @property
+    def needs_boxes(self) -> bool:
+        """Whether objects are cut out along boxes: abnormal ones, or unchanged ones."""
+        return self.source == "clips" or self.normal_share > 0
+
+    @property
+    def in_use(self) -> dict[str, Any]:
+        """As JSON, without the keys that its source does not read."""
+        read = {"clips": {"changes", "smallest"}, "blobs": {"blobs"}}
+        unused = set().union(*read.values()) - read[self.source] - ({"smallest"} if self.needs_boxes else set())
+        return self.model_dump(mode="json", exclude=unused)
 
 
 class Scoring(Settings):
@@ -85,11 +126,11 @@ class Scoring(Settings):
         9, ge=3, description="side of the 3D mean filter over (x, y, time) on the map; none: off"
     )
     frame_score: Literal["maximum", "mean"] = Field("maximum", description="of the map; mean: the code")
-    mask_ratio: float = Field(
+    mask_ratio: float | None = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of the tokens hidden at test time; the paper does not say; 0.5: the code",
+        description="share of the tokens hidden at test time (not in the paper); none: as in training (the code)",
     )
 
     @model_validator(mode="after")
@@ -152,8 +193,8 @@ class AedMaeSettings(MethodSettings):
         if not self.network.mask_ratio and (not self.motion_weights or self.student_loss == "released_code"):
             message = "`mask_ratio: 0` hides nothing, which `motion_weights: false` and the code's student learn from"
             raise ValueError(message)
-        if not self.motion_weights and not self.scoring.mask_ratio:
-            message = "`motion_weights: false` learns to draw hidden patches alone; give `scoring.mask_ratio` above 0"
+        if not self.motion_weights and not self.tested_mask_ratio:
+            message = "`motion_weights: false` learns to draw hidden patches alone; give `scoring.mask_ratio: null`"
             raise ValueError(message)
         for weight, needs, there in (
             ("class_probability", "class_head", self.class_head),
@@ -166,9 +207,15 @@ class AedMaeSettings(MethodSettings):
         return self
 
     @property
+    def tested_mask_ratio(self) -> float:
+        """Share of the tokens that is hidden at test time."""
+        own = self.scoring.mask_ratio
+        return self.network.mask_ratio if own is None else own
+
+    @property
     def stages_on_boxes(self) -> tuple[str, ...]:
-        """Pasted objects are cut out along their boxes."""
-        return ("pretrain", "train") if self.synthetic is not None else ()
+        """Objects of other clips are cut out along their boxes."""
+        return ("pretrain", "train") if self.synthetic is not None and self.synthetic.needs_boxes else ()
 
     @property
     def pretraining_documents(self) -> tuple[str, ...]:
@@ -202,6 +249,7 @@ class AedMaeSettings(MethodSettings):
     def for_stage(self, stage: str) -> dict[str, Any]:
         """The settings that `stage` reads: how scores are made touches no training, the student not the teacher."""
         read = self.model_dump(mode="json")
+        read["synthetic"] = self.synthetic.in_use if self.synthetic is not None else None
         shared = {key: read[key] for key in ("network", "anomaly_channel", "class_head")}
         if stage == "score":
             keys = ("self_distillation", "scoring", "shown_frames", "score_batch")

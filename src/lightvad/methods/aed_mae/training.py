@@ -23,9 +23,9 @@ from lightvad.methods.aed_mae.model import (
     patches_of,
 )
 from lightvad.methods.aed_mae.settings import AedMaeSettings, Schedule
+from lightvad.methods.aed_mae.synthetic import anomalies_of
 from lightvad.methods.aed_mae.windows import Batch, Batches, normalized, offsets_read, pasted_frames
 from lightvad.methods.protocol import Job
-from lightvad.objects.pasting import Paster
 from lightvad.shares import average_gradients, check_divisible, share, with_shared_norms
 from lightvad.training_loop import Training, finish, fit, launch, seed_everything, write_no_epoch
 from lightvad.video.readers import WindowReader, places_of, spread
@@ -202,17 +202,15 @@ class Task:
             raise LightvadError(message)
         reader = WindowReader(job.clips, offsets=offsets_read(settings), frame_size=self.input_size)
 
-        def of(names: Sequence[str]) -> Paster | None:
-            return None if settings.synthetic is None else Paster(reader, job.boxes, names, settings.synthetic.changes)
-
         own = Batches(
-            reader, places, schedule.batch, schedule.frames_per_epoch, settings, self.grid, job.seed, of(training),
-            share(),
+            reader, places, schedule.batch, schedule.frames_per_epoch, settings, self.grid, job.seed,
+            anomalies_of(job, reader, training), share(),
         )  # fmt: skip
         if not heldout:
             return own, None
         validated = spread(places_of([job.clips[name] for name in heldout]), settings.validation_frames)
-        return own, Batches(reader, validated, schedule.batch, None, settings, self.grid, job.seed, of(heldout))
+        anomalies = anomalies_of(job, reader, heldout)
+        return own, Batches(reader, validated, schedule.batch, None, settings, self.grid, job.seed, anomalies)
 
     def windows(self, batch: Batch) -> torch.Tensor:
         """The network's input: float32 (B, 3F, H, W) in [-1, 1]."""

@@ -1,4 +1,4 @@
-"""What the network sees and what it is to rebuild: windows, synthetic anomalies, batches."""
+"""What the network sees and what it is to rebuild: batches of windows, with synthetic anomalies."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,8 +8,8 @@ import torch
 
 from lightvad.artifacts.pictures import ShownFrame
 from lightvad.methods.aed_mae.model import Grid
-from lightvad.methods.aed_mae.settings import GRADIENT_OFFSETS, AedMaeSettings, Synthetic
-from lightvad.objects.pasting import Paster
+from lightvad.methods.aed_mae.settings import GRADIENT_OFFSETS, AedMaeSettings
+from lightvad.methods.aed_mae.synthetic import Anomalies
 from lightvad.shares import WHOLE, Share
 from lightvad.video.readers import Place, WindowReader
 
@@ -68,7 +68,7 @@ class Batches:
         settings: of the method.
         grid: rows and columns of patches.
         seed: of the drawing.
-        paster: pastes objects into windows; None: there are no synthetic anomalies.
+        anomalies: what is pasted into windows; None: nothing.
         share: which frames of a batch are read, where several processes train together.
     """
 
@@ -79,7 +79,7 @@ class Batches:
     settings: AedMaeSettings
     grid: Grid
     seed: int
-    paster: Paster | None = None
+    anomalies: Anomalies | None = None
     share: Share = WHOLE
 
     def __len__(self) -> int:
@@ -110,8 +110,9 @@ class Batches:
         for k, place in enumerate(places):
             window = self.reader.read(place)
             clean = window
-            if self.paster is not None and self.settings.synthetic is not None:
-                clean = _pasted(window, maps[k, 0], self.paster, place, self.settings.synthetic, draw)
+            if self.anomalies is not None:
+                clean, covered = self.anomalies.paste(window, place[0], draw)
+                maps[k, 0] = torch.from_numpy(covered)
             windows.append(_chosen(window, own))
             targets.append(_chosen(clean, [middle]))
             gradients.append(_chosen(clean, pair))
@@ -142,32 +143,6 @@ def pasted_frames(batches: Batches, count: int) -> Iterator[ShownFrame]:
 def offsets_read(settings: AedMaeSettings) -> tuple[int, ...]:
     """Frames that a batch of the training needs: the window's, and those of the motion gradient."""
     return tuple(sorted({*settings.offsets, *GRADIENT_OFFSETS[settings.gradients], 0}))
-
-
-def _pasted(
-    window: np.ndarray,
-    anomalies: torch.Tensor,
-    paster: Paster,
-    place: Place,
-    synthetic: Synthetic,
-    draw: np.random.Generator,
-) -> np.ndarray:
-    """Paste objects into a window uint8 (H, W, 3F'), in place; the window without the abnormal ones.
-
-    The map of anomalies float32 (H, W) becomes 1 in their boxes.
-    """
-    further = int(draw.integers(1, synthetic.normal + 1)) if draw.random() < synthetic.normal_share else 0
-    others = int(draw.integers(1, synthetic.abnormal + 1))
-    if draw.random() >= synthetic.share:
-        # As many objects as in a frame with an anomaly, so that their number does not give it away.
-        paster.paste(window, place[0], draw, unchanged=further + others if synthetic.normal_share else 0)
-        return window
-    paster.paste(window, place[0], draw, unchanged=further)
-    clean = window.copy()
-    for item in paster.paste(window, place[0], draw, abnormal=others):
-        x1, y1, x2, y2 = item.bounds
-        anomalies[y1:y2, x1:x2] = 1
-    return clean
 
 
 def _chosen(window: np.ndarray, frames: Sequence[int]) -> np.ndarray:

@@ -16,7 +16,7 @@ from lightvad.methods.aed_mae.settings import Settings
         ({"class_head": False}, "`scoring.class_probability` needs `class_head`"),
         ({"self_distillation": False}, "`scoring.discrepancy` needs `self_distillation`"),
         ({"motion_weights": False, "network": {"mask_ratio": 0}}, "hides nothing"),
-        ({"motion_weights": False}, "learns to draw hidden patches alone"),
+        ({"motion_weights": False, "network": {"mask_ratio": 0.25}}, "learns to draw hidden patches alone"),
         ({"scoring": {"teacher_error": 0, "discrepancy": 0, "class_probability": 0}}, "all weights"),
     ],
 )

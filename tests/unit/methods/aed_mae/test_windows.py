@@ -10,6 +10,7 @@ from tests.unit.drawn_clips import HEIGHT, WIDTH, boxes
 
 from lightvad.methods.aed_mae.model import grid_of
 from lightvad.methods.aed_mae.settings import AedMaeSettings, Settings
+from lightvad.methods.aed_mae.synthetic import Anomalies, OtherClips
 from lightvad.methods.aed_mae.windows import Batch, Batches, normalized, offsets_read, pasted_frames
 from lightvad.objects.pasting import Paster
 from lightvad.shares import Share
@@ -22,12 +23,12 @@ PLACES = 27
 def batches(store: ClipStore, **layers: object) -> Batches:
     settings: AedMaeSettings = Settings.model_validate({"network": {"patch": 8}, **layers})
     reader = WindowReader(store, offsets=offsets_read(settings), frame_size=(HEIGHT, WIDTH))
-    synthetic = settings.synthetic
-    paster = None
-    if synthetic is not None:
-        paster = Paster(reader, boxes(), ["train_01", "train_02", "train_03"], synthetic.changes)
+    anomalies = None
+    if settings.synthetic is not None:
+        own = Paster(reader, boxes(), ["train_01", "train_02", "train_03"], settings.synthetic.changes)
+        anomalies = Anomalies(settings.synthetic, OtherClips(own), own if settings.synthetic.normal_share else None)
     places = places_of(store.clips("train"))
-    return Batches(reader, places, 4, None, settings, grid_of((HEIGHT, WIDTH), 8), 5, paster)
+    return Batches(reader, places, 4, None, settings, grid_of((HEIGHT, WIDTH), 8), 5, anomalies)
 
 
 def everything(own: Batches, epoch: int = 0) -> Batch:

@@ -1,0 +1,114 @@
+"""Synthetic anomalies in windows: where they come from, and the frame without them (section 3.4; sheet, section 4)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from lightvad.methods.aed_mae.settings import Synthetic
+from lightvad.methods.protocol import Job
+from lightvad.objects.blobs import BlobPaster
+from lightvad.objects.pasting import Paster
+from lightvad.video.readers import WindowReader
+
+
+class Source(Protocol):
+    """Where abnormal objects come from."""
+
+    def paste(self, window: np.ndarray, clip: str, draw: np.random.Generator, count: int) -> np.ndarray:
+        """Paste `count` objects into a window uint8 (H, W, 3F) of `clip`, in place.
+
+        Returns:
+            bool (H, W): where they lie in the current frame.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class OtherClips:
+    """`clips`: objects of other training clips, made abnormal; they lie in their boxes."""
+
+    paster: Paster
+
+    def paste(self, window: np.ndarray, clip: str, draw: np.random.Generator, count: int) -> np.ndarray:
+        """As `Source.paste`."""
+        covered = np.zeros(window.shape[:2], bool)
+        for item in self.paster.paste(window, clip, draw, abnormal=count):
+            x1, y1, x2, y2 = item.bounds
+            covered[y1:y2, x1:x2] = True
+        return covered
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """`blobs`: moving textured blobs."""
+
+    paster: BlobPaster
+
+    def paste(self, window: np.ndarray, clip: str, draw: np.random.Generator, count: int) -> np.ndarray:
+        """As `Source.paste`."""
+        del clip
+        return self.paster.paste(window, draw, count=count)
+
+
+@dataclass(frozen=True)
+class Anomalies:
+    """What is pasted into windows.
+
+    Attributes:
+        settings: how often and how many.
+        source: of abnormal objects.
+        unchanged: pastes unchanged objects of other clips, which stay in the target; None: there are none.
+    """
+
+    settings: Synthetic
+    source: Source
+    unchanged: Paster | None
+
+    def paste(self, window: np.ndarray, clip: str, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Paste objects into a window uint8 (H, W, 3F) of `clip`, in place.
+
+        Returns:
+            The window without the abnormal ones (`window` itself if there are none), and where they lie, bool (H, W).
+        """
+        settings = self.settings
+        further = int(draw.integers(1, settings.normal + 1)) if draw.random() < settings.normal_share else 0
+        others = int(draw.integers(1, settings.abnormal + 1))
+        abnormal = draw.random() < settings.share
+        if self.unchanged is not None:
+            # As many objects as in a frame with an anomaly, so that their number does not give it away.
+            self.unchanged.paste(window, clip, draw, unchanged=further if abnormal else further + others)
+        if not abnormal:
+            return window, np.zeros(window.shape[:2], bool)
+        clean = window.copy()
+        return clean, self.source.paste(window, clip, draw, others)
+
+
+def anomalies_of(job: Job, reader: WindowReader, names: Sequence[str]) -> Anomalies | None:
+    """The synthetic anomalies of a run, in windows of the clips `names`; None: its settings want none.
+
+    Raises:
+        LightvadError: no object can be pasted.
+    """
+    settings: Synthetic | None = job.settings.synthetic
+    if settings is None:
+        return None
+    paster = None
+    if settings.needs_boxes:
+        paster = Paster(reader, job.boxes, names, settings.changes, smallest=settings.smallest)
+    unchanged = paster if settings.normal_share else None
+    return Anomalies(settings, _source(settings, reader, paster), unchanged)
+
+
+def _source(settings: Synthetic, reader: WindowReader, paster: Paster | None) -> Source:
+    if settings.source == "blobs":
+        blobs = settings.blobs
+        return Blobs(
+            BlobPaster(
+                reader.frame_size, reader.offsets,
+                height=blobs.height, aspect=blobs.aspect, standing=blobs.standing, speed=blobs.speed,
+            )
+        )  # fmt: skip
+    assert paster is not None  # noqa: S101 - this source needs boxes
+    return OtherClips(paster)
