@@ -134,7 +134,7 @@ def test_kept_frames_are_those_that_the_network_draws(make_job: Callable[..., Jo
     ("labels", "count", "frames"),
     [
         ([0, 0, 0, 1, 1, 1], 1, [1, 4]),
-        ([0, 1, 0, 1, 0, 1], 2, [0, 1, 3, 4]),
+        ([0, 1, 0, 1, 0, 1], 2, [0, 1, 4, 5]),
         ([-1] * 4, 2, [1, 3]),
         ([0, 0, 1], 5, [0, 1, 2]),
     ],
