@@ -136,10 +136,7 @@ def weights_of(project: Project, run: Run) -> Run | None:
     where = f"config/methods/{run.method}.yaml: variants.{run.variant}: weights_variant {owner.variant!r}"
     trained = settings_of(project, owner)
     if trained.weights_variant is not None:
-        message = (
-            f"{where} has no weights of its own, it takes those of {trained.weights_variant!r}; name a variant that is"
-            " trained itself"
-        )
+        message = f"{where} takes the weights of {trained.weights_variant!r} itself; name a variant that is trained"
         raise LightvadError(message)
     stages = ("train",) if settings.pretrained_variant is None else ("pretrain", "train")
     pairs = [(dict(_leaves(one.for_stage(stage))) for one in (settings, trained)) for stage in stages]
@@ -402,15 +399,8 @@ def measuring_stages(project: Project, run: Run) -> list[str]:
 def undeclared_outputs(project: Project, run: Run) -> list[Path]:
     """Those of a run's outputs that depend on its settings: the rules do not name them, the records do."""
     settings = settings_of(project, run)
-    return [
-        run.folder / name
-        for name in (
-            *settings.pretraining_documents,
-            *settings.training_documents,
-            *settings.epoch_weights,
-            *settings.scoring_documents,
-        )
-    ]
+    trained = settings.pretraining_documents + settings.training_documents + settings.epoch_weights
+    return [run.folder / name for name in trained + settings.scoring_documents]
 
 
 def undeclared_inputs(project: Project, stage: str, run: Run) -> list[Path]:

@@ -243,8 +243,8 @@ def test_the_table_of_sums_trains_one_model(repository: Path) -> None:
     ("settings", "told"),
     [
         ("weights_variant=nothing", r"no variant 'nothing'; it has"),
-        ("weights_variant=distilled_teacher", r"has no weights of its own, it takes those of 'self_distillation'"),
-        ("weights_variant=distilled_errors", r"has no weights of its own"),
+        ("weights_variant=distilled_teacher", r"takes the weights of 'self_distillation' itself"),
+        ("weights_variant=distilled_errors", r"takes the weights of 'distilled_errors' itself"),
         ("weights_variant=default", r"is trained with another channels, class_head, pretrained_variant, synthetic;"),
         ("network={patch: 4}", r"weights_variant 'self_distillation' is trained with another network;"),
     ],

@@ -14,7 +14,7 @@ import numpy as np
 from lightvad.artifacts.arrays import array_names, maps_writer, read_arrays
 from lightvad.errors import LightvadError
 
-PICTURE_SIDE, MAP_SIDE = 320, 80
+PICTURE_SIDE, MAP_SIDE = 240, 80
 """The longer side of a picture and of a map, at most."""
 COMPRESSION = 6
 

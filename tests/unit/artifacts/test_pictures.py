@@ -33,9 +33,9 @@ def test_frames_are_read_back_in_order_and_the_bytes_repeat(tmp_path: Path) -> N
 def test_large_frames_become_small(tmp_path: Path) -> None:
     write_shown(tmp_path / "shown.npz", [shown("a", 0, 1080, 1920)])
     (found,) = read_shown(tmp_path / "shown.npz", remedy="again")
-    assert found.pictures["teacher"].shape == (180, PICTURE_SIDE, 3)
+    assert found.pictures["teacher"].shape == (135, PICTURE_SIDE, 3)
     assert found.maps["error"].shape == (45, MAP_SIDE)
-    assert (tmp_path / "shown.npz").stat().st_size < 2 * 180 * 320 * 3 + 4 * 45 * 80 + 2000
+    assert (tmp_path / "shown.npz").stat().st_size < 2 * 135 * 240 * 3 + 4 * 45 * 80 + 2000
 
 
 def test_a_smaller_image_keeps_its_mean() -> None:
