@@ -263,16 +263,20 @@ class Plan:
     def paper(self, name: str, *, datasets: tuple[str, ...], budget: str, seeds: tuple[int, ...]) -> list[str]:
         """The files of every table and figure of a paper, its page of the report, and every file behind."""
         experiment = self.project.experiment(name)
-        entries = [("tables", number) for number in experiment.tables]
-        entries += [("figures", number) for number in experiment.figures]
-        files = [
-            file
-            for kind, number in entries
-            for file in self.target(kind, paper=name, number=number, datasets=datasets, budget=budget, seeds=seeds)
-        ]
-        page = report_path(datasets, budget, name)
+        written: list[str] = []
         read = report_inputs([experiment], datasets=datasets, budget=budget, seeds=seeds)
-        return list(dict.fromkeys([*files, str(page), str(record_path(page.parent, page.stem)), *self.behind(read)]))
+        for kind, of_kind, numbers in (
+            ("tables", self.table, experiment.tables),
+            ("figures", self.figure, experiment.figures),
+        ):
+            for number in numbers:
+                written += of_kind(name, number, datasets=datasets, budget=budget)
+                read += self._result_files(
+                    kind, paper=name, number=number, datasets=datasets, budget=budget, seeds=seeds
+                )
+        page = report_path(datasets, budget, name)
+        # Most runs stand in several of them: what lies behind is followed once.
+        return [*_with_records(written), str(page), str(record_path(page.parent, page.stem)), *self.behind(read)]
 
     def report(self, *, datasets: tuple[str, ...], budget: str) -> str:
         """The report's page."""

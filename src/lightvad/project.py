@@ -193,27 +193,9 @@ class Project:
     def overrides_of(self, kind: str, name: str) -> dict[str, Any]:
         """What `--set` says about one file; every override is checked, whatever file it is about."""
         content: dict[str, Any] = {}
-        for override in self.overrides:
-            path, sign, value = override.partition("=")
-            keys = path.split(".")
-            if not sign or len(keys) < 3:
-                message = (
-                    f"--set {override}: write it as KIND.NAME.KEY=VALUE, e.g. datasets.ped2.detection.backend=motion"
-                )
-                raise LightvadError(message)
-            if keys[0] not in KINDS or keys[1] not in self._known(keys[0]):
-                message = (
-                    f"--set {override}: there is no config/{keys[0]}/{keys[1]}.yaml to override; KIND is one of"
-                    f" {', '.join(KINDS)}"
-                )
-                raise LightvadError(message)
-            try:
-                nested: Any = yaml.safe_load(value)
-            except yaml.YAMLError as error:
-                message = f"--set {override}: {value!r} is not a YAML value ({' '.join(str(error).split())[:100]})"
-                raise LightvadError(message) from error
-            if keys[:2] == [kind, name]:
-                for key in reversed(keys[2:]):
+        for (of_kind, of_name, *keys), nested in _parsed_overrides(self):
+            if (of_kind, of_name) == (kind, name):
+                for key in reversed(keys):
                     nested = {key: nested}
                 content = merged(content, nested)
         return content
@@ -241,6 +223,30 @@ def _failure(read: Callable[[Project], object], project: Project) -> str | None:
     except LightvadError as error:
         return str(error)
     return None
+
+
+@lru_cache(maxsize=256)
+def _parsed_overrides(project: Project) -> tuple[tuple[list[str], Any], ...]:
+    """Of every `--set` its keys, from the kind on, and its value; a plan asks for the same thousands of times."""
+    found = []
+    for override in project.overrides:
+        path, sign, value = override.partition("=")
+        keys = path.split(".")
+        if not sign or len(keys) < 3:
+            message = f"--set {override}: write it as KIND.NAME.KEY=VALUE, e.g. datasets.ped2.detection.backend=motion"
+            raise LightvadError(message)
+        if keys[0] not in KINDS or keys[1] not in project._known(keys[0]):
+            message = (
+                f"--set {override}: there is no config/{keys[0]}/{keys[1]}.yaml to override; KIND is one of"
+                f" {', '.join(KINDS)}"
+            )
+            raise LightvadError(message)
+        try:
+            found.append((keys, yaml.safe_load(value)))
+        except yaml.YAMLError as error:
+            message = f"--set {override}: {value!r} is not a YAML value ({' '.join(str(error).split())[:100]})"
+            raise LightvadError(message) from error
+    return tuple(found)
 
 
 @lru_cache(maxsize=256)

@@ -201,6 +201,17 @@ def test_all_tables_and_figures_train_each_configuration_once(repository: Path) 
     assert figures == {f"figure{number}" for number in (2, 4, 5, 6, 7, 8, 9, 10, 11, 12)}
 
 
+def test_the_target_of_a_paper_asks_for_what_those_of_its_tables_and_figures_do(repository: Path) -> None:
+    plan = Plan(Project(repository))
+    chosen: dict[str, Any] = {"datasets": ("plaza",), "budget": "smoke", "seeds": (0,)}
+    experiment = plan.project.experiment("aed_mae")
+    files = plan.paper("aed_mae", **chosen)
+    assert len(files) == len(set(files))
+    for kind, numbers in (("tables", experiment.tables), ("figures", experiment.figures)):
+        for number in numbers:
+            assert set(plan.target(kind, paper="aed_mae", number=number, **chosen)) <= set(files)
+
+
 def test_the_default_target_leaves_ablations_out(repository: Path) -> None:
     everything = Plan(Project(repository)).everything(datasets=("plaza",), budget="smoke", seeds=(0,))
     variants = {Path(file).parts[5] for file in everything if file.startswith("results/runs/plaza/smoke/fast_aed/")}

@@ -74,7 +74,7 @@ def _in_turns(
 
 
 def pasted(shown: Shown, figure: Figure, dataset: str) -> list[ShownFrame]:
-    """The training frames with anomalies that the pre-training kept.
+    """The training frames with anomalies that the pre-training kept, by clip and frame.
 
     Raises:
         LightvadError: it kept none.
@@ -87,7 +87,7 @@ def pasted(shown: Shown, figure: Figure, dataset: str) -> list[ShownFrame]:
         message = f"{path}: no frame with anomalies; {remedy}"
         raise LightvadError(message)
     _check_parts(kept, PARTS_OF_PASTED, f"{path}", remedy)
-    return kept
+    return sorted(kept, key=lambda one: (one.clip, one.frame))
 
 
 def _check_parts(kept: Sequence[ShownFrame], parts: Sequence[str], where: str, remedy: str) -> None:

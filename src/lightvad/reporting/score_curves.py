@@ -9,6 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
 from lightvad.artifacts.tables import FRAME_SCORES, UNKNOWN, read_table
@@ -125,6 +126,7 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, strip: FrameStrip) -> None:
     axes.set_xlim(frames[0] - 0.5, frames[-1] + 0.5)
     axes.set_ylim(-0.03, 1.03)
     axes.set_yticks([0, 0.5, 1])
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     axes.set_xlabel("frame", labelpad=1)
     axes.set_ylabel("score, stretched")
     # Below the axis label, whatever the height of the axes.

@@ -229,6 +229,8 @@ def test_a_legend_of_curves_names_the_truth_where_it_is_known(labels: list[int],
     canvas = draw(curves, {"own": strip}, {"own": "Own"}, {"own": ""})
     (legend,) = [axes.get_legend() for axes in canvas.axes if axes.get_legend() is not None]
     assert [text.get_text() for text in legend.get_texts()] == expected
+    (axes,) = [axes for axes in canvas.axes if axes.get_legend() is not None]
+    assert all(tick == round(tick) for tick in axes.get_xticks()), "there is no frame 2.5"
 
 
 def lines_of_a_sweep(project: Project) -> list[SweepPoint]:
