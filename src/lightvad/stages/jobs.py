@@ -27,6 +27,9 @@ from lightvad.resolution import (
 from lightvad.stages.machine import Machine
 from lightvad.video.clips import Clip, ClipStore, check_places
 
+OTHER_CACHE_BYTES = 500_000_000
+"""Decoded frames of another dataset that are kept in memory, beside those of the run's own."""
+
 
 def held_out(clips: list[Clip], fraction: float) -> frozenset[str]:
     """Names of the training clips kept for validation: `fraction` of them, evenly spread (project choice).
@@ -88,6 +91,10 @@ def job_of(project: Project, run: Run, stage: str, machine: Machine) -> Job:
             "config_digest": digest(run_slice(project, stage, run)),
             "input_size": "x".join(str(side) for side in settings.input_size(dataset.frame_size)),
             "settings": json.dumps(shared_settings(project, run), sort_keys=True),
+        },
+        other_clips={
+            name: ClipStore(project.root / clips_folder(name), cache_bytes=OTHER_CACHE_BYTES)
+            for name in settings.datasets_read(stage)
         },
     )
 
