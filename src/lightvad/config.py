@@ -174,8 +174,8 @@ class Dataset(Settings):
     title: str
     fps: float = Field(gt=0)
     frame_size: tuple[Pixels, Pixels] = Field(description="height and width at which frame methods see a frame, pixels")
-    clips: dict[Literal["train", "test", "detector"], Count]
-    frames: dict[Literal["train", "test", "detector"], Count]
+    clips: dict[Literal["train", "test", "detector", "abnormal"], Count]
+    frames: dict[Literal["train", "test", "detector", "abnormal"], Count]
     reader: Name | None = Field(
         None, description="module of lightvad.datasets that prepares it; none: that of its name"
     )
@@ -321,6 +321,11 @@ class MethodSettings(Settings):
     @property
     def stages_on_boxes(self) -> tuple[str, ...]:
         """The stages of a frame method (pretrain, train) that read boxes; an object method's always do."""
+        return ()
+
+    def datasets_read(self, stage: str) -> tuple[str, ...]:
+        """The datasets whose prepared clips a stage (pretrain, train) reads beside those of its own dataset."""
+        del stage
         return ()
 
     @property

@@ -357,8 +357,14 @@ def run_inputs(project: Project, stage: str, run: Run) -> list[Path]:
     boxes = [boxes_path(run.dataset, backend), classes_path(run.dataset, backend)]
     is_object = project.method(run.method).level == "object"
     model = [run.folder / "model.safetensors"]
-    if stage in ("pretrain", "train") and not is_object:  # a frame method never looks at class probabilities
-        boxes = boxes[:1] if stage in settings_of(project, run).stages_on_boxes else []
+    if stage in ("pretrain", "train"):
+        settings = settings_of(project, run)
+        if not is_object:  # a frame method never looks at class probabilities
+            boxes = boxes[:1] if stage in settings.stages_on_boxes else []
+        others = [
+            (clips_folder(name) / "index.parquet", checksums_path(name)) for name in settings.datasets_read(stage)
+        ]
+        clips = list(dict.fromkeys([*clips, *(path for pair in others for path in pair)]))
     if stage == "pretrain":
         return clips + boxes
     if stage == "train":

@@ -182,6 +182,26 @@ def test_only_a_student_with_pasted_objects_is_trained_on_boxes(repository: Path
     assert read == {"default": False, "no_adversarial": False, "pasted": True}
 
 
+def test_ubnormals_objects_are_an_input_of_the_trainings_that_paste_them(repository: Path) -> None:
+    project = Project(repository)
+    wanted = {"data/clips/ubnormal/checksums.json", "data/clips/ubnormal/index.parquet"}
+    boxes = str(boxes_path("ped2", "import"))
+    for variant, stages, read in (
+        ("ubnormal", ("pretrain", "train"), True), ("ubnormal", ("score", "benchmark"), False),
+        ("blobs", ("pretrain", "train"), False), ("default", ("pretrain", "train"), False),
+    ):  # fmt: skip
+        for stage in stages:
+            run = Run("ped2", "quick", "aed_mae", variant, 0)
+            inputs = [str(path) for path in run_inputs(project, stage, run)]
+            assert wanted & set(inputs) == (wanted if read else set()), f"{stage} of {variant}"
+            assert (boxes in inputs) == (variant == "default")
+            assert len(inputs) == len(set(inputs))
+    own = Run("ubnormal", "quick", "aed_mae", "ubnormal", 0)
+    assert len(run_inputs(project, "pretrain", own)) == 2
+    behind = Plan(project).behind([Run("ped2", "quick", "aed_mae", "ubnormal", 0).folder / "model.safetensors"])
+    assert {"data/clips/ubnormal/records/prepare.json", "data/raw/ubnormal/fetched.json"} <= set(behind)
+
+
 def test_all_tables_and_figures_train_each_configuration_once(repository: Path) -> None:
     """39 students, two teachers and two pre-trainings behind eight tables and ten figures of Fast-AED."""
     project = Project(repository)

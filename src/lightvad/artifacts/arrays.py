@@ -178,6 +178,41 @@ def _array(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
     return array
 
 
+def write_object_masks(path: Path, masks: Sequence[np.ndarray]) -> None:
+    """Write the masks of objects inside their boxes, bool (h, w) each: bit-packed one by one, and compressed."""
+    packed = [np.packbits(mask.astype(bool), axis=None) for mask in masks]
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, bits=np.concatenate([np.zeros(0, np.uint8), *packed]))
+
+
+class ObjectMasks:
+    """The masks of the annotated objects of one clip, kept bit-packed.
+
+    Args:
+        path: `objects/CLIP.npz`.
+        sizes: int (N, 2), height and width of the boxes of the clip's rows in `objects.parquet`.
+
+    Raises:
+        LightvadError: the file is missing, damaged, or holds masks of other boxes.
+    """
+
+    def __init__(self, path: Path, sizes: np.ndarray) -> None:
+        remedy = "run `lightvad prepare` again"
+        self._bits = read_arrays(path, ("bits",), what="mask file", remedy=remedy)["bits"]
+        self._sizes = sizes
+        self._ends = np.cumsum(-(-sizes.prod(1) // 8))
+        if self._bits.dtype != np.uint8 or self._bits.shape != (self._ends[-1] if len(sizes) else 0,):
+            message = f"{path}: not the masks of the {len(sizes)} boxes of its clip; {remedy}"
+            raise LightvadError(message)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """The mask of the clip's `row`-th row: bool (h, w)."""
+        height, width = self._sizes[row]
+        start = self._ends[row - 1] if row else 0
+        bits = np.unpackbits(self._bits[start : self._ends[row]], count=height * width)
+        return bits.reshape(height, width).astype(bool)
+
+
 def write_masks(path: Path, masks: np.ndarray) -> None:
     """Write pixel masks bool (T, H, W) of one clip, bit-packed and compressed."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:

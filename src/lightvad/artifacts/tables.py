@@ -22,7 +22,8 @@ INDEX = {
     "fps": "float64",
     "source": "str",
 }
-"""One row per clip. `split` is `train` or `test` (plaza also has `detector`); clip names are unique over all splits."""
+"""One row per clip. `split` is `train` or `test` (plaza also has `detector`, UBnormal `abnormal`: training clips with
+annotated abnormal objects); clip names are unique over all splits."""
 
 LABELS = {"clip": "str", "frame": "int32", "label": "int8"}
 """One row per frame of every test clip; 1 = abnormal, 0 = normal, or UNKNOWN in all rows of a clip."""
@@ -32,6 +33,9 @@ UNKNOWN = -1
 
 TRACKS = {"track": "int32", "clip": "str", "frame": "int32", **BOX}
 """One row per frame of an abnormal object's track; `track` is unique in the dataset; pixels, x2/y2 exclusive."""
+
+OBJECTS = {**TRACKS, "area": "int32"}
+"""Tracks of the annotated objects of the split `abnormal`, clip by clip; `area`: pixels of the object's mask."""
 
 BOXES = {"clip": "str", "frame": "int32", **BOX, "confidence": "float32", "class_id": "int16"}
 """One row per detected object; `confidence` NaN and `class_id` -1 where the backend has none."""

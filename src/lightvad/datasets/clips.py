@@ -28,7 +28,7 @@ def write_tables(root: Path, clips: Sequence[Clip], *, labels: pd.DataFrame, tra
 def clear(root: Path) -> None:
     """Remove what an earlier preparation has left under `root` (data/clips/DATASET), the index first."""
     remove(root / "index.parquet")
-    for folder in (*SPLITS, "masks"):
+    for folder in (*SPLITS, "masks", "objects"):
         shutil.rmtree(root / folder, ignore_errors=True)
 
 

@@ -98,12 +98,17 @@ def tracks_table(masks: Mapping[str, np.ndarray], *, largest_gap: int = LARGEST_
     return numbered({clip: link(stack, largest_gap=largest_gap) for clip, stack in masks.items()})
 
 
-def numbered(parts: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The table TRACKS of clips by name, each with the columns of `link`: track numbers go on from clip to clip."""
+def numbered(parts: Mapping[str, pd.DataFrame], schema: Mapping[str, str] = TRACKS) -> pd.DataFrame:
+    """The table TRACKS (or another with these columns) of clips by name: track numbers go on from clip to clip.
+
+    Args:
+        parts: by the clip's name a table with the columns of `schema` but `clip`, tracks numbered from 0.
+        schema: of the table.
+    """
     found = []
     begun = 0
     for clip, part in sorted(parts.items()):
         if len(part):
             found.append(part.assign(clip=clip, track=part["track"] + begun))
             begun += int(part["track"].max()) + 1
-    return pd.concat(found, ignore_index=True)[list(TRACKS)] if found else pd.DataFrame(columns=list(TRACKS))
+    return pd.concat(found, ignore_index=True)[list(schema)] if found else pd.DataFrame(columns=list(schema))

@@ -1,14 +1,15 @@
-"""UBnormal (Acsintoae et al., CVPR 2022): generated scenes; normal training videos, normal and abnormal test videos.
+"""UBnormal (Acsintoae et al., CVPR 2022): generated scenes; normal and abnormal training and test videos.
 
 Files, in the publisher's archive or as they lie in a folder: `SceneN/CLIP.mp4`; for abnormal videos
 `SceneN/CLIP_annotations/CLIP_tracks.txt` (rows object,first,last: frames from 0, `last` included) and
 `CLIP_FFFF_gt.png` (every pixel is the number of its object); the lists `KIND_SPLIT_video_names.txt`. Methods here are
-trained on normal videos alone, so of the training lists only the normal one is read, and the validation lists are not.
+trained on normal videos alone: abnormal training videos are a split of their own, `abnormal`, whose tracked objects can
+be cut out (AED-MAE pastes them into other videos). The validation lists are not read.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from lightvad.artifacts.arrays import write_masks
+from lightvad.artifacts.arrays import write_masks, write_object_masks
+from lightvad.artifacts.tables import OBJECTS, write_table
 from lightvad.config import Dataset
 from lightvad.datasets.clips import check_clips, check_rate, store_video, write_tables
 from lightvad.datasets.contents import Item, by_group, fetched_contents
@@ -34,8 +36,12 @@ MEMBER = re.compile(
     r"|(?P<list>(?:ab)?normal_(?:training|test))_video_names\.txt"
     r")$"
 )
-SPLITS = {"normal_training": "train", "normal_test": "test", "abnormal_test": "test"}
-ROW = re.compile(r"(\d+)(?:\.0*)?\s*,\s*(\d+)(?:\.0*)?\s*,\s*(\d+)(?:\.0*)?")
+SPLITS = {
+    "normal_training": "train", "abnormal_training": "abnormal", "normal_test": "test", "abnormal_test": "test"
+}  # fmt: skip
+NUMBER = r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)"
+ROW = re.compile(rf"{NUMBER}\s*,\s*{NUMBER}\s*,\s*{NUMBER}")
+"""Whole numbers, in some of the published files written as 4.000000000000000000e+00."""
 REMEDY = "get the file again"
 
 
@@ -63,6 +69,7 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
         splits = _splits(named["list"], raw)
         clips, labels = [], {}
         boxes: dict[str, pd.DataFrame] = {}
+        objects: dict[str, pd.DataFrame] = {}
         for name, split in track(splits.items(), total=len(splits), what=f"prepare {dataset.name}", unit="clips"):
             if name not in named["video"]:
                 message = f"{raw}: no {name}.mp4, which is in the list of {split} videos; {REMEDY}"
@@ -71,13 +78,19 @@ def prepare(dataset: Dataset, *, raw: Path, root: Path) -> None:
             clip = store_video(video.path, root, name=name, split=split, source="as published")
             check_rate(clip, dataset, video.where)
             clips.append(clip)
-            if split == "test":
-                tracks = _tracks(clip, named["tracked"], raw)
+            if split == "train":
+                continue
+            tracks = _tracks(clip, named["tracked"], raw)
+            if split == "abnormal":
+                masks, objects[name] = _objects(clip, tracks, annotations[name], raw)
+                write_object_masks(root / "objects" / f"{name}.npz", masks)
+            else:
                 ranges = [(found.first + 1, found.last + 1) for found in tracks]
                 labels[name] = labels_from_ranges(ranges, clip.frames)
-                masks, boxes[name] = _masks(clip, tracks, annotations[name], raw)
-                write_masks(root / "masks" / f"{name}.npz", masks)
+                whole, boxes[name] = _masks(clip, tracks, annotations[name], raw)
+                write_masks(root / "masks" / f"{name}.npz", whole)
         check_clips(clips, dataset, raw)
+    write_table(root / "objects.parquet", numbered(objects, OBJECTS), OBJECTS)
     write_tables(root, clips, labels=labels_table(labels), tracks=numbered(boxes))
 
 
@@ -101,7 +114,7 @@ def _splits(lists: Mapping[str, Item], raw: Path) -> dict[str, str]:
 
 
 def _tracks(clip: Clip, published: Mapping[str, Item], raw: Path) -> list[Track]:
-    """The abnormal objects of a test clip; none in a normal one.
+    """The abnormal objects of a clip; none in a normal one.
 
     Raises:
         LightvadError: an abnormal clip has none, or a row is none or reaches beyond the clip.
@@ -115,7 +128,8 @@ def _tracks(clip: Clip, published: Mapping[str, Item], raw: Path) -> list[Track]
     tracks = []
     for number, line in enumerate(item.path.read_text("utf-8", "replace").split(), start=1):
         row = ROW.fullmatch(line)
-        found = Track(*(int(value) for value in row.groups())) if row else None
+        values = [float(value) for value in row.groups()] if row else []
+        found = Track(*(int(value) for value in values)) if values and all(v.is_integer() for v in values) else None
         if found is None or not found.first <= found.last < clip.frames:
             message = f"{item.where}: line {number} ({line[:40]!r}): no object,first,last below {clip.frames}; {REMEDY}"
             raise LightvadError(message)
@@ -129,13 +143,40 @@ def _tracks(clip: Clip, published: Mapping[str, Item], raw: Path) -> list[Track]
 def _masks(
     clip: Clip, tracks: list[Track], annotations: Mapping[int, Item], raw: Path
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """Pixel masks bool (T, H, W) of the tracked objects, and their boxes: track (from 0), frame, x1, y1, x2, y2.
+    """Pixel masks bool (T, H, W) of the tracked objects, and their boxes: track (from 0), frame, x1, y1, x2, y2."""
+    masks = np.zeros((clip.frames, clip.height, clip.width), bool)
+    rows = []
+    for number, t, mask, (x1, y1, x2, y2) in _annotated(clip, tracks, annotations, raw):
+        masks[t] |= mask
+        rows.append((number, t, x1, y1, x2, y2))
+    return masks, pd.DataFrame(rows, columns=["track", "frame", "x1", "y1", "x2", "y2"])
+
+
+def _objects(
+    clip: Clip, tracks: list[Track], annotations: Mapping[int, Item], raw: Path
+) -> tuple[list[np.ndarray], pd.DataFrame]:
+    """The tracked objects, track by track and frame by frame.
+
+    Returns:
+        Their masks inside their boxes, bool (h, w), and a row each: track (from 0), frame, x1, y1, x2, y2, area.
+    """
+    found = []
+    for number, t, mask, (x1, y1, x2, y2) in _annotated(clip, tracks, annotations, raw):
+        inside = mask[y1:y2, x1:x2].copy()
+        found.append(((number, t, x1, y1, x2, y2, int(inside.sum())), inside))
+    found.sort(key=lambda one: one[0][:2])
+    columns = ["track", "frame", "x1", "y1", "x2", "y2", "area"]
+    return [inside for _, inside in found], pd.DataFrame([row for row, _ in found], columns=columns)
+
+
+def _annotated(
+    clip: Clip, tracks: list[Track], annotations: Mapping[int, Item], raw: Path
+) -> Iterator[tuple[int, int, np.ndarray, tuple[int, int, int, int]]]:
+    """Every tracked object that is seen in a frame: track (from 0), frame, mask bool (H, W), box; frame by frame.
 
     Raises:
         LightvadError: a frame of a track has no annotation, or one of another size.
     """
-    masks = np.zeros((clip.frames, clip.height, clip.width), bool)
-    rows = []
     for t in sorted({t for found in tracks for t in range(found.first, found.last + 1)}):
         if t not in annotations:
             message = f"{raw}: no {clip.name}_{t:04d}_gt.png, though a track is there in frame {t}; {REMEDY}"
@@ -145,7 +186,5 @@ def _masks(
         check_masks(clip.name, objects[None], frames=1, height=clip.height, width=clip.width, where=item.where)
         for number, found in enumerate(tracks):
             if found.first <= t <= found.last and (mask := objects == found.number).any():
-                masks[t] |= mask
                 x, y, width, height = cv2.boundingRect(mask.astype(np.uint8))
-                rows.append((number, t, x, y, x + width, y + height))
-    return masks, pd.DataFrame(rows, columns=["track", "frame", "x1", "y1", "x2", "y2"])
+                yield number, t, mask, (x, y, x + width, y + height)

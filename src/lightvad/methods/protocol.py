@@ -1,7 +1,7 @@
 """What a stage hands to a method, and what a method gives back."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
@@ -44,6 +44,7 @@ class Job:
         device: `auto`, `cpu` or `cuda`.
         digest: of configuration, code and inputs of this stage; a resume state with another one is refused.
         metadata: what goes into the header of `model.safetensors`.
+        other_clips: the prepared clips of the datasets that the settings name for this stage (`datasets_read`).
     """
 
     what: str
@@ -61,6 +62,7 @@ class Job:
     device: str
     digest: str
     metadata: dict[str, str]
+    other_clips: Mapping[str, ClipStore] = field(default_factory=dict)
 
     def training_clips(self) -> list[str]:
         """Names of the training clips that may be trained on."""

@@ -23,7 +23,6 @@ from lightvad.errors import LightvadError
 from lightvad.methods.protocol import Job
 from lightvad.shares import Share, join
 from lightvad.stages.machine import Machine
-from lightvad.video.clips import ClipStore
 
 Work = Callable[[Job], None]
 
@@ -109,7 +108,10 @@ def _failure(what: str, ended: Sequence[int | None], folders: Sequence[Path]) ->
 
 
 def _job_of(job: Job, rank: int, folder: Path) -> Job:
-    job = replace(job, clips=ClipStore(job.clips.root))  # without open files, which do not go to another process
+    # Without open files, which do not go to another process.
+    job = replace(
+        job, clips=job.clips.reopened(), other_clips={name: one.reopened() for name, one in job.other_clips.items()}
+    )
     if rank == 0:
         return job
     with contextlib.suppress(FileNotFoundError):

@@ -27,6 +27,9 @@ from lightvad.resolution import (
 from lightvad.stages.machine import Machine
 from lightvad.video.clips import Clip, ClipStore, check_places
 
+OTHER_CACHE_BYTES = 500_000_000
+"""Decoded frames of another dataset that are kept in memory, beside those of the run's own."""
+
 
 def held_out(clips: list[Clip], fraction: float) -> frozenset[str]:
     """Names of the training clips kept for validation: `fraction` of them, evenly spread (project choice).
@@ -84,6 +87,10 @@ def job_of(project: Project, run: Run, stage: str, machine: Machine) -> Job:
         device=machine.device,
         digest=_state_digest(project, run, stage),
         metadata=metadata_of(project, run, stage),
+        other_clips={
+            name: ClipStore(project.root / clips_folder(name), cache_bytes=OTHER_CACHE_BYTES)
+            for name in settings.datasets_read(stage)
+        },
     )
 
 

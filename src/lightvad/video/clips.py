@@ -29,7 +29,7 @@ cv2.utils.logging.setLogLevel(
     cv2.utils.logging.LOG_LEVEL_SILENT
 )  # what OpenCV says of a damaged image would stand beside the one line that we say
 
-SPLITS = ("train", "test", "detector")
+SPLITS = ("train", "test", "detector", "abnormal")
 PNG_BEGINS, PNG_ENDS = b"\x89PNG", b"IEND\xaeB`\x82"
 
 
@@ -132,6 +132,10 @@ class ClipStore:
         self._cache: OrderedDict[tuple[str, int], np.ndarray] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._cached = 0
+
+    def reopened(self) -> "ClipStore":
+        """The same clips with nothing opened or cached yet."""
+        return ClipStore(self.root, cache_bytes=self._cache_bytes)
 
     def clips(self, split: str | None = None) -> list[Clip]:
         """The clips of `split` (all if None), by name."""

@@ -15,6 +15,7 @@ import pytest
 from lightvad.config import Dataset
 from lightvad.datasets import fetch, prepare
 from lightvad.errors import LightvadError
+from lightvad.video.clips import ClipStore
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 6
 Files = dict[str, bytes]
@@ -95,6 +96,36 @@ def prepared(tmp_path: Path, spec: Dataset, files: Mapping[str, bytes]) -> Path:
     fetch(spec, root=tmp_path / "raw", mirror=str(tmp_path / "mirror"))
     prepare(spec, raw=tmp_path / "raw", root=tmp_path / "clips")
     return tmp_path / "clips"
+
+
+UBNORMAL_OBJECTS = tuple(f"abnormal_scene_1_scenario_{k}" for k in range(1, 5))
+UBNORMAL_FRAMES = 14
+
+
+def ubnormal_annotation(t: int) -> bytes:
+    """Object 4 glides by two pixels a frame, object 7 stands; from frame 11 on object 7 is half hidden."""
+    objects = np.zeros((HEIGHT, WIDTH), np.uint8)
+    objects[30:40, 6:20] = 7
+    if t > 10:
+        objects[32:40, 6:20] = 0
+    objects[block(t)] = 4
+    return cv2.imencode(".png", objects)[1].tobytes()
+
+
+def annotated_ubnormal(tmp_path: Path) -> ClipStore:
+    """The clip store of a tiny UBnormal that has abnormal training videos alone: `UBNORMAL_OBJECTS`."""
+    lists = dict.fromkeys(("normal_training", "abnormal_training", "normal_test", "abnormal_test"), "")
+    lists["abnormal_training"] = "\n".join(UBNORMAL_OBJECTS)
+    files = {f"UBnormal/scripts/{name}_video_names.txt": f"{names}\n".encode() for name, names in lists.items()}
+    for number, name in enumerate(UBNORMAL_OBJECTS):
+        folder = f"UBnormal/Scene1/{name}"
+        files[f"{folder}.mp4"] = video(number, frames=UBNORMAL_FRAMES, rate=30)
+        files[f"{folder}_annotations/{name}_tracks.txt"] = b"4,2,12\n7,0,13\n"
+        for t in range(UBNORMAL_FRAMES):
+            files[f"{folder}_annotations/{name}_{t:04d}_gt.png"] = ubnormal_annotation(t)
+    found = {"files": ["UBnormal.zip"], "place": "get the archive by the link"}
+    spec = dataset("ubnormal", fps=30, clips={"abnormal": len(UBNORMAL_OBJECTS)}, found=found)
+    return ClipStore(prepared(tmp_path, spec, {"UBnormal.zip": zipped(files)}))
 
 
 def refusal(tmp_path: Path, spec: Dataset, files: Mapping[str, bytes]) -> str:

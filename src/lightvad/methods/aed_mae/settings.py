@@ -16,6 +16,9 @@ OFFSETS: dict[int, tuple[int, ...]] = {1: (0,), 3: (-3, 0, 3)}
 GRADIENT_OFFSETS: dict[str, tuple[int, int]] = {"paper": (-1, 0), "released_code": (-1, 1)}
 """The two frames whose difference is the motion gradient, by `gradients`."""
 
+UBNORMAL = "ubnormal"
+"""The source of synthetic anomalies that is another dataset, and that dataset."""
+
 
 class Network(Settings):
     """The masked auto-encoder (sheet, section 2)."""
@@ -75,13 +78,27 @@ class Blobs(Settings):
         return self
 
 
+class AnnotatedObjects(Settings):
+    """Objects of UBnormal's abnormal training clips, cut along their masks (sheet, section 4)."""
+
+    smallest: int = Field(
+        267, ge=1, description="pixels of UBnormal's frames: a track ends at its first smaller mask (the code)"
+    )
+    largest: float = Field(
+        0.0081, gt=0, le=1, description="share of the frame: larger ones are not pasted; the code: 1667 of 320x640"
+    )
+    appearance: Literal["paper", "released_code"] = Field(
+        "paper", description="paper: nothing said, so as they are; released_code: gray, blurred by a 3x3 Gaussian"
+    )
+
+
 class Synthetic(Settings):
     """Frames with synthetic anomalies, whose clean version is the target (section 3.4; sheet, section 4)."""
 
-    source: Literal["clips", "blobs"] = Field(
+    source: Literal["clips", "ubnormal", "blobs"] = Field(
         "clips",
-        description="of abnormal objects: clips: other training clips' own, cut along their boxes and changed; blobs:"
-        " procedural, no boxes are read (both project choices)",
+        description="of abnormal objects: clips: other training clips' own, cut along their boxes and changed (project"
+        " choice); ubnormal: of UBnormal's abnormal training clips (the paper); blobs: procedural (project choice)",
     )
     share: float = Field(0.25, gt=0, le=1, description="of the frames: with abnormal objects (Table 4)")
     abnormal: int = Field(1, ge=1, description="at most so many abnormal objects; one: the paper")
@@ -97,6 +114,7 @@ class Synthetic(Settings):
         6, ge=2, description="pixels of the input: objects of other clips with a shorter side are not pasted"
     )
     changes: ObjectChanges = ObjectChanges()
+    ubnormal: AnnotatedObjects = AnnotatedObjects()
     blobs: Blobs = Blobs()
     maps: bool = Field(
         True, description="the map of anomalies is a fourth channel of the target, and enters the weights"
@@ -110,7 +128,7 @@ class Synthetic(Settings):
     @property
     def in_use(self) -> dict[str, Any]:
         """As JSON, without the keys that its source does not read."""
-        read = {"clips": {"changes", "smallest"}, "blobs": {"blobs"}}
+        read = {"clips": {"changes", "smallest"}, "ubnormal": {"ubnormal"}, "blobs": {"blobs"}}
         unused = set().union(*read.values()) - read[self.source] - ({"smallest"} if self.needs_boxes else set())
         return self.model_dump(mode="json", exclude=unused)
 
@@ -216,6 +234,11 @@ class AedMaeSettings(MethodSettings):
     def stages_on_boxes(self) -> tuple[str, ...]:
         """Objects of other clips are cut out along their boxes."""
         return ("pretrain", "train") if self.synthetic is not None and self.synthetic.needs_boxes else ()
+
+    def datasets_read(self, stage: str) -> tuple[str, ...]:
+        """UBnormal, where its objects are pasted."""
+        pasted = stage in ("pretrain", "train") and self.synthetic is not None and self.synthetic.source == UBNORMAL
+        return (UBNORMAL,) if pasted else ()
 
     @property
     def pretraining_documents(self) -> tuple[str, ...]:

@@ -1,16 +1,19 @@
 """Synthetic anomalies in windows: where they come from, and the frame without them (section 3.4; sheet, section 4)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from lightvad.methods.aed_mae.settings import Synthetic
+from lightvad.methods.aed_mae.settings import UBNORMAL, AnnotatedObjects, Synthetic
 from lightvad.methods.protocol import Job
+from lightvad.objects.annotated import SPLIT, AnnotatedPaster
 from lightvad.objects.blobs import BlobPaster
 from lightvad.objects.pasting import Paster
 from lightvad.video.readers import WindowReader
+
+HELDOUT_EVERY = 7
+"""One in so many of UBnormal's clips is kept for held-out windows (project choice)."""
 
 
 class Source(Protocol):
@@ -53,6 +56,18 @@ class Blobs:
 
 
 @dataclass(frozen=True)
+class OtherDataset:
+    """`ubnormal`: annotated objects of UBnormal's abnormal training clips, as they are there."""
+
+    paster: AnnotatedPaster
+
+    def paste(self, window: np.ndarray, clip: str, draw: np.random.Generator, count: int) -> np.ndarray:
+        """As `Source.paste`."""
+        del clip
+        return self.paster.paste(window, draw, count=count)
+
+
+@dataclass(frozen=True)
 class Anomalies:
     """What is pasted into windows.
 
@@ -85,8 +100,13 @@ class Anomalies:
         return clean, self.source.paste(window, clip, draw, others)
 
 
-def anomalies_of(job: Job, reader: WindowReader, names: Sequence[str]) -> Anomalies | None:
-    """The synthetic anomalies of a run, in windows of the clips `names`; None: its settings want none.
+def anomalies_of(job: Job, reader: WindowReader, *, heldout: bool) -> Anomalies | None:
+    """The synthetic anomalies of a run, in windows of its training clips; None: its settings want none.
+
+    Args:
+        job: the run.
+        reader: reads the windows.
+        heldout: in windows of the held-out clips, with objects that the others do not see.
 
     Raises:
         LightvadError: no object can be pasted.
@@ -94,11 +114,29 @@ def anomalies_of(job: Job, reader: WindowReader, names: Sequence[str]) -> Anomal
     settings: Synthetic | None = job.settings.synthetic
     if settings is None:
         return None
+    names = sorted(job.heldout) if heldout else job.training_clips()
     paster = None
     if settings.needs_boxes:
         paster = Paster(reader, job.boxes, names, settings.changes, smallest=settings.smallest)
     unchanged = paster if settings.normal_share else None
+    if settings.source == UBNORMAL:
+        return Anomalies(settings, _of_ubnormal(job, reader, settings.ubnormal, heldout=heldout), unchanged)
     return Anomalies(settings, _source(settings, reader, paster), unchanged)
+
+
+def _of_ubnormal(job: Job, reader: WindowReader, settings: AnnotatedObjects, *, heldout: bool) -> OtherDataset:
+    """Every seventh clip of UBnormal is for held-out windows; of fewer than four, all are for both."""
+    clips = job.other_clips[UBNORMAL]
+    names = [clip.name for clip in clips.clips(SPLIT)]
+    kept = names[HELDOUT_EVERY // 2 :: HELDOUT_EVERY]
+    if kept:
+        names = kept if heldout else [name for name in names if name not in kept]
+    return OtherDataset(
+        AnnotatedPaster(
+            clips, names, frame_size=reader.frame_size, offsets=reader.offsets,
+            smallest=settings.smallest, largest=settings.largest, appearance=settings.appearance,
+        )
+    )  # fmt: skip
 
 
 def _source(settings: Synthetic, reader: WindowReader, paster: Paster | None) -> Source:

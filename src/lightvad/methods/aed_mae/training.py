@@ -204,12 +204,12 @@ class Task:
 
         own = Batches(
             reader, places, schedule.batch, schedule.frames_per_epoch, settings, self.grid, job.seed,
-            anomalies_of(job, reader, training), share(),
+            anomalies_of(job, reader, heldout=False), share(),
         )  # fmt: skip
         if not heldout:
             return own, None
         validated = spread(places_of([job.clips[name] for name in heldout]), settings.validation_frames)
-        anomalies = anomalies_of(job, reader, heldout)
+        anomalies = anomalies_of(job, reader, heldout=True)
         return own, Batches(reader, validated, schedule.batch, None, settings, self.grid, job.seed, anomalies)
 
     def windows(self, batch: Batch) -> torch.Tensor:

@@ -17,6 +17,8 @@ from lightvad.methods.aed_mae.settings import Settings
         ({"self_distillation": False}, "`scoring.discrepancy` needs `self_distillation`"),
         ({"motion_weights": False, "network": {"mask_ratio": 0}}, "hides nothing"),
         ({"motion_weights": False, "network": {"mask_ratio": 0.25}}, "learns to draw hidden patches alone"),
+        ({"synthetic": {"source": "blobs", "blobs": {"speed": [0.3, 0.1]}}}, "`speed` \\[0.3, 0.1\\] must ascend"),
+        ({"synthetic": {"blobs": {"height": [0.5, 1.5]}}}, "must ascend and be above 0 and at most 1"),
         ({"scoring": {"teacher_error": 0, "discrepancy": 0, "class_probability": 0}}, "all weights"),
     ],
 )
@@ -39,6 +41,10 @@ def test_what_cannot_go_together_is_told(layer: dict[str, Any], told: str) -> No
         ({"class_weight": 2}, {"pretrain"}),
         ({"teacher_training": {"lr": 0.5}}, {"pretrain"}),
         ({"synthetic": {"share": 0.3}}, {"pretrain", "train"}),
+        ({"synthetic": {"source": "blobs"}}, {"pretrain", "train"}),
+        ({"synthetic": {"smallest": 4}}, {"pretrain", "train"}),
+        ({"synthetic": {"blobs": {"standing": 1}}}, set()),  # another source's
+        ({"synthetic": {"ubnormal": {"smallest": 9}}}, set()),
         ({"network": {"patch": 8}}, {"pretrain", "train", "score"}),
     ],
 )
@@ -52,6 +58,22 @@ def test_boxes_are_read_where_objects_are_pasted() -> None:
     assert Settings().stages_on_boxes == ("pretrain", "train")
     alone = {"synthetic": None, "class_head": False, "scoring": {"class_probability": 0}}
     assert Settings.model_validate(alone).stages_on_boxes == ()
+
+
+@pytest.mark.parametrize("source", ["clips", "ubnormal", "blobs"])
+def test_a_source_reads_what_it_needs(source: str) -> None:
+    plain = Settings.model_validate({"synthetic": {"source": source}})
+    assert plain.stages_on_boxes == (("pretrain", "train") if source == "clips" else ())
+    for stage in ("pretrain", "train", "score"):
+        read = source == "ubnormal" and stage != "score"
+        assert plain.datasets_read(stage) == (("ubnormal",) if read else ())
+    told = plain.for_stage("train")["synthetic"]
+    assert told["source"] == source
+    assert {"changes", "ubnormal", "blobs"} & set(told) == {"changes" if source == "clips" else source}
+    assert ("smallest" in told) == (source == "clips")
+    others = Settings.model_validate({"synthetic": {"source": source, "normal_share": 0.5}})
+    assert others.stages_on_boxes == ("pretrain", "train"), "unchanged objects are cut along boxes"
+    assert "smallest" in others.for_stage("train")["synthetic"]
 
 
 def test_the_input_is_the_datasets_frame_or_its_own() -> None:
