@@ -187,7 +187,7 @@ def test_ubnormals_objects_are_an_input_of_the_trainings_that_paste_them(reposit
     wanted = {"data/clips/ubnormal/checksums.json", "data/clips/ubnormal/index.parquet"}
     boxes = str(boxes_path("ped2", "import"))
     for variant, stages, read in (
-        ("ubnormal", ("pretrain", "train"), True), ("ubnormal", ("score", "benchmark"), False),
+        ("ubnormal", ("pretrain", "train"), True), ("ubnormal", ("score",), False),
         ("blobs", ("pretrain", "train"), False), ("default", ("pretrain", "train"), False),
     ):  # fmt: skip
         for stage in stages:
