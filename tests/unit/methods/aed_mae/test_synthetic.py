@@ -30,7 +30,8 @@ def ubnormal(tmp_path_factory: pytest.TempPathFactory) -> ClipStore:
 def source(make_job: Make, ubnormal: ClipStore) -> Callable[..., tuple[Job, Anomalies]]:
     def make(name: str, **synthetic: Any) -> tuple[Job, Anomalies]:
         limits = {"smallest": 50, "largest": 0.1}
-        settings = {"synthetic": {"source": name, "share": 0.5, "ubnormal": limits, **synthetic}}
+        own = {"source": name, "share": 0.5, "ubnormal": limits, "blobs": {"height": [0.3, 0.5]}}
+        settings = {"synthetic": {**own, **synthetic}}
         others = {"other_clips": {"ubnormal": ubnormal}} if name == "ubnormal" else {}
         boxes = {} if name == "clips" or synthetic.get("normal_share") else {"boxes": NO_BOXES}
         job = make_job(name, settings, **others, **boxes)
