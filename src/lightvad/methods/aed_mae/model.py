@@ -1,6 +1,6 @@
 """The masked auto-encoder with its teacher and student decoders (AED-MAE, section 3; sheet, section 2).
 
-A window of F frames, concatenated over channels, becomes one token a patch. Half of the tokens, drawn at random, pass
+A window of F frames, concatenated over channels, becomes one token a patch. Those that are kept (`mask_ratio`) pass
 the encoder; both decoders see all places, a learned token standing for those that are hidden. The student shares the
 teacher's first decoder block and has one of its own.
 """
