@@ -6,12 +6,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.datasets.published import UBNORMAL_OBJECTS, annotated_ubnormal
+from tests.unit.drawn_clips import write_clips
 
+from lightvad.artifacts.digests import sha256_of
+from lightvad.artifacts.documents import write_json
 from lightvad.errors import LightvadError
-from lightvad.layout import Run
+from lightvad.layout import Run, checksums_path, clips_folder
 from lightvad.project import Project
 from lightvad.resolution import pretraining_of, run_digest, run_slice, settings_of, teachers_of
-from lightvad.stages.jobs import held_out
+from lightvad.stages.devices import _job_of
+from lightvad.stages.jobs import held_out, job_of
+from lightvad.stages.machine import Machine
 from lightvad.video.clips import Clip
 
 RUN = Run("ped2", "quick", "fast_aed", "default", 0)
@@ -77,3 +83,22 @@ def test_a_slice_holds_no_path_and_no_machine(repository: Path) -> None:
     text = str(run_slice(Project(repository), "train", RUN))
     assert str(repository) not in text
     assert "threads" not in text
+
+
+def test_a_job_holds_the_clips_of_the_other_dataset_that_it_reads(repository: Path, tmp_path: Path) -> None:
+    (tmp_path / "config").symlink_to(repository / "config")
+    write_clips(tmp_path / clips_folder("ped2"))
+    annotated_ubnormal(tmp_path).root.rename(tmp_path / clips_folder("ubnormal"))
+    for dataset in ("ped2", "ubnormal"):
+        files = (tmp_path / clips_folder(dataset)).rglob("*.*")
+        found = {file.relative_to(tmp_path / clips_folder(dataset)).as_posix(): sha256_of(file) for file in files}
+        write_json(tmp_path / checksums_path(dataset), found)
+    jobs = {
+        variant: job_of(Project(tmp_path), Run("ped2", "quick", "aed_mae", variant, 0), "pretrain", Machine("cpu", 1))
+        for variant in ("ubnormal", "blobs")
+    }
+    assert not jobs["blobs"].other_clips
+    assert jobs["ubnormal"].digest != jobs["blobs"].digest
+    assert jobs["ubnormal"].boxes.empty
+    for job in (jobs["ubnormal"], _job_of(jobs["ubnormal"], 1, tmp_path / "1")):
+        assert [clip.name for clip in job.other_clips["ubnormal"].clips("abnormal")] == list(UBNORMAL_OBJECTS)

@@ -44,22 +44,10 @@ class OtherClips:
 
 
 @dataclass(frozen=True)
-class Blobs:
-    """`blobs`: moving textured blobs."""
+class Masked:
+    """`blobs`, and `ubnormal`: annotated objects of its abnormal training clips; both lie on masks of their own."""
 
-    paster: BlobPaster
-
-    def paste(self, window: np.ndarray, clip: str, draw: np.random.Generator, count: int) -> np.ndarray:
-        """As `Source.paste`."""
-        del clip
-        return self.paster.paste(window, draw, count=count)
-
-
-@dataclass(frozen=True)
-class OtherDataset:
-    """`ubnormal`: annotated objects of UBnormal's abnormal training clips, as they are there."""
-
-    paster: AnnotatedPaster
+    paster: BlobPaster | AnnotatedPaster
 
     def paste(self, window: np.ndarray, clip: str, draw: np.random.Generator, count: int) -> np.ndarray:
         """As `Source.paste`."""
@@ -119,34 +107,27 @@ def anomalies_of(job: Job, reader: WindowReader, *, heldout: bool) -> Anomalies 
     if settings.needs_boxes:
         paster = Paster(reader, job.boxes, names, settings.changes, smallest=settings.smallest)
     unchanged = paster if settings.normal_share else None
+    if settings.source == "clips":
+        assert paster is not None  # noqa: S101 - this source needs boxes
+        return Anomalies(settings, OtherClips(paster), unchanged)
     if settings.source == UBNORMAL:
-        return Anomalies(settings, _of_ubnormal(job, reader, settings.ubnormal, heldout=heldout), unchanged)
-    return Anomalies(settings, _source(settings, reader, paster), unchanged)
+        return Anomalies(settings, Masked(_of_ubnormal(job, reader, settings.ubnormal, heldout=heldout)), unchanged)
+    blobs = settings.blobs
+    drawn = BlobPaster(
+        reader.frame_size, reader.offsets,
+        height=blobs.height, aspect=blobs.aspect, standing=blobs.standing, speed=blobs.speed,
+    )  # fmt: skip
+    return Anomalies(settings, Masked(drawn), unchanged)
 
 
-def _of_ubnormal(job: Job, reader: WindowReader, settings: AnnotatedObjects, *, heldout: bool) -> OtherDataset:
+def _of_ubnormal(job: Job, reader: WindowReader, settings: AnnotatedObjects, *, heldout: bool) -> AnnotatedPaster:
     """Every seventh clip of UBnormal is for held-out windows; of fewer than four, all are for both."""
     clips = job.other_clips[UBNORMAL]
     names = [clip.name for clip in clips.clips(SPLIT)]
     kept = names[HELDOUT_EVERY // 2 :: HELDOUT_EVERY]
     if kept:
         names = kept if heldout else [name for name in names if name not in kept]
-    return OtherDataset(
-        AnnotatedPaster(
-            clips, names, frame_size=reader.frame_size, offsets=reader.offsets,
-            smallest=settings.smallest, largest=settings.largest, appearance=settings.appearance,
-        )
+    return AnnotatedPaster(
+        clips, names, frame_size=reader.frame_size, offsets=reader.offsets,
+        smallest=settings.smallest, largest=settings.largest, appearance=settings.appearance,
     )  # fmt: skip
-
-
-def _source(settings: Synthetic, reader: WindowReader, paster: Paster | None) -> Source:
-    if settings.source == "blobs":
-        blobs = settings.blobs
-        return Blobs(
-            BlobPaster(
-                reader.frame_size, reader.offsets,
-                height=blobs.height, aspect=blobs.aspect, standing=blobs.standing, speed=blobs.speed,
-            )
-        )  # fmt: skip
-    assert paster is not None  # noqa: S101 - this source needs boxes
-    return OtherClips(paster)
