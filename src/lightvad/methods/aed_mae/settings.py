@@ -85,7 +85,7 @@ class AnnotatedObjects(Settings):
         267, ge=1, description="pixels of UBnormal's frames: a track ends at its first smaller mask (the code)"
     )
     largest: float = Field(
-        0.0081, gt=0, le=1, description="share of the frame: larger ones are not pasted; the code: 1667 of 320x640"
+        0.00814, gt=0, le=1, description="share of the frame: larger ones are not pasted; the code: 1667 of 320x640"
     )
     appearance: Literal["paper", "released_code"] = Field(
         "paper", description="paper: nothing said, so as they are; released_code: gray, blurred by a 3x3 Gaussian"
@@ -127,9 +127,10 @@ class Synthetic(Settings):
 
     @property
     def in_use(self) -> dict[str, Any]:
-        """As JSON, without the keys that its source does not read."""
+        """As JSON, without the keys that its source or its share of unchanged objects does not read."""
         read = {"clips": {"changes", "smallest"}, "ubnormal": {"ubnormal"}, "blobs": {"blobs"}}
         unused = set().union(*read.values()) - read[self.source] - ({"smallest"} if self.needs_boxes else set())
+        unused |= set() if self.normal_share else {"normal"}
         return self.model_dump(mode="json", exclude=unused)
 
 

@@ -45,6 +45,8 @@ def test_what_cannot_go_together_is_told(layer: dict[str, Any], told: str) -> No
         ({"synthetic": {"smallest": 4}}, {"pretrain", "train"}),
         ({"synthetic": {"blobs": {"standing": 1}}}, set()),  # another source's
         ({"synthetic": {"ubnormal": {"smallest": 9}}}, set()),
+        ({"synthetic": {"normal": 9}}, set()),  # none is pasted
+        ({"synthetic": {"normal_share": 0.5}}, {"pretrain", "train"}),
         ({"network": {"patch": 8}}, {"pretrain", "train", "score"}),
     ],
 )
